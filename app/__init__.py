@@ -1,0 +1,1 @@
+"""Kehu: an open, self-hosted customer-operations engine that speaks Youzan's customer calls."""

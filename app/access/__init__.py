@@ -1,0 +1,1 @@
+"""Who is calling, for which shop, and what may they see."""

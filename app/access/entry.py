@@ -1,0 +1,190 @@
+"""The one way in: a live credential opens a transaction inside its shop's wall, and nothing else does."""
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+import structlog
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from app.access import repository
+from app.access.errors import (
+    CredentialExpired,
+    CredentialMissing,
+    CredentialRevoked,
+    CredentialUnknown,
+    ScopeMissing,
+)
+from app.access.scopes import Scope
+from app.access.shops import Shop, Shops
+from app.core import clock
+from app.core.crypto import RootKey
+from app.core.db import Connection, Database
+from app.core.keys import is_well_formed
+from app.core.wire import RETRIABLE
+
+T = TypeVar("T")
+
+_REMEMBERED: Final = 10_000
+_NOT_LIVE: Final = "KH401"  # raised by the database function kehu_admit
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who a credential belongs to. Remembered between requests; each transaction asks again whether it still holds."""
+
+    shop_id: int
+    client: UUID
+    client_id: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+    admission: str
+
+    @property
+    def unmasked(self) -> bool:
+        """May personal fields be shown as they are?"""
+        return "pii:read" in self.scopes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of one caller, inside its transaction."""
+
+    db: Connection
+    shop: Shop
+    caller: Caller
+
+
+class Entry:
+    """Credentials in, calls out."""
+
+    def __init__(self, database: Database, root: RootKey, shops: Shops) -> None:
+        self.database = database
+        self.root = root
+        self.shops = shops
+        self._callers: OrderedDict[bytes, Caller] = OrderedDict()
+
+    @asynccontextmanager
+    async def call(self, secret: str | None, *needed: str) -> AsyncIterator[Call]:
+        """A transaction for the bearer of a token or API key, if it holds the scopes.
+
+        Raises: CredentialMissing, CredentialUnknown, CredentialExpired, CredentialRevoked, ScopeMissing.
+        """
+        if not secret:
+            raise CredentialMissing
+        lookup_hash = self.root.lookup_hash(*_kind_and_text(secret))
+        async with AsyncExitStack() as stack:
+            caller, shop, db = await self._admit(stack, lookup_hash)
+            require(caller, *needed)
+            yield Call(db, shop, caller)
+
+    @asynccontextmanager
+    async def shop(self, shop_id: int) -> AsyncIterator[tuple[Connection, Shop]]:
+        """A transaction for the house itself: workers and operators at the command line."""
+        shop = await self.shops.get(shop_id)
+        async with self.database.transaction(shop_id) as db:
+            yield db, shop
+
+    async def _admit(self, stack: AsyncExitStack, lookup_hash: bytes) -> tuple[Caller, Shop, Connection]:
+        known = self._callers.get(lookup_hash)
+        if known is not None:
+            try:
+                return await self._open(stack, known)
+            except CredentialRevoked:
+                self._callers.pop(lookup_hash, None)  # something changed: look again, and say what
+        caller = await self._look_up(lookup_hash)
+        opened = await self._open(stack, caller)
+        self._callers[lookup_hash] = caller
+        if len(self._callers) > _REMEMBERED:
+            self._callers.popitem(last=False)
+        return opened
+
+    async def _open(self, stack: AsyncExitStack, caller: Caller) -> tuple[Caller, Shop, Connection]:
+        # The shop is read first: a second connection taken while the first is held can exhaust the pool.
+        shop = await self.shops.get(caller.shop_id)
+        try:
+            db = await stack.enter_async_context(self.database.transaction(shop.id, admit=caller.admission))
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != _NOT_LIVE:
+                raise
+            raise CredentialRevoked from None
+        return caller, shop, db
+
+    async def _look_up(self, lookup_hash: bytes) -> Caller:
+        moment = clock.now()
+        async with self.database.transaction(admit=f"SET LOCAL kehu.credential = '{lookup_hash.hex()}'") as db:
+            found = await repository.find_credential(db, lookup_hash)
+        if found is None or found["kind"] not in ("token", "api_key"):
+            raise CredentialUnknown
+        async with self.database.transaction(found["shop_id"]) as db:
+            client = await db.fetch_one(repository.CLIENT, shop_id=found["shop_id"], id=found["client"])
+        if client is None or found["revoked_at"] or client["revoked_at"]:
+            raise CredentialRevoked
+        for expires_at in (found["expires_at"], client["expires_at"]):
+            if expires_at is not None and expires_at <= moment:
+                raise CredentialExpired
+        return Caller(
+            shop_id=found["shop_id"],
+            client=found["client"],
+            client_id=client["client_id"],
+            scopes=frozenset(client["scopes"].split()),
+            expires_at=found["expires_at"],
+            admission=f"SELECT kehu_admit('\\x{lookup_hash.hex()}'::bytea, {int(client['epoch'])})",
+        )
+
+
+def require(caller: Caller, *needed: str) -> None:
+    """Raises ScopeMissing naming the first scope that the caller lacks."""
+    for scope in needed:
+        if scope not in caller.scopes:
+            raise ScopeMissing(f"This call needs the scope {scope}; ask the operator to grant it", needed_scope=scope)
+
+
+def _kind_and_text(secret: str) -> tuple[str, str]:
+    if secret.startswith("kehu_"):
+        if not is_well_formed(secret):
+            raise CredentialUnknown("The API key is mistyped: its check characters do not fit")
+        return "api_key", secret
+    return "token", secret
+
+
+_bearer = HTTPBearer(auto_error=False, description="An access token from /auth/token, or a kehu_live_… API key")
+
+
+def needs(*scopes: Scope) -> Callable[..., AsyncIterator[Call]]:
+    """A dependency: the call of a caller who holds these scopes, committed before the answer leaves."""
+
+    async def enter(
+        request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    ) -> AsyncIterator[Call]:
+        entry: Entry = request.app.state.entry
+        async with entry.call(bearer.credentials if bearer else None, *scopes) as call:
+            structlog.contextvars.bind_contextvars(shop_id=call.shop.id, client_id=call.caller.client_id)
+            yield call
+
+    return enter
+
+
+def door(*scopes: Scope) -> Any:
+    """`Annotated` metadata for handlers: `call: Annotated[Call, door("customers:read")]`.
+
+    The scope `function` makes the commit come before the answer: by default a failed commit would follow a 201.
+    """
+    return Depends(needs(*scopes), scope="function")
+
+
+async def in_shop(entry: Entry, shop_id: int, step: Callable[[Connection, Shop], Awaitable[T]]) -> T:
+    """Run one idempotent job step in a transaction, and again when it lost a deadlock."""
+    for _ in range(4):
+        with contextlib.suppress(*RETRIABLE):
+            async with entry.shop(shop_id) as (db, shop):
+                return await step(db, shop)
+    async with entry.shop(shop_id) as (db, shop):
+        return await step(db, shop)

@@ -1,0 +1,42 @@
+"""Refusals at the door. The first three differ for Youzan clients, which react to each in its own way."""
+
+from app.core.errors import Forbidden, Unauthorized
+
+
+class CredentialMissing(Unauthorized):
+    """Nothing was shown."""
+
+    code = "credential_missing"
+
+
+class CredentialUnknown(Unauthorized):
+    """Never issued, or mistyped."""
+
+    code, title = "credential_unknown", "The access token or API key is not known"
+
+
+class CredentialExpired(Unauthorized):
+    """Was live once."""
+
+    code, title = "credential_expired", "The access token has expired; ask for a new one"
+
+
+class CredentialRevoked(Unauthorized):
+    """Taken back, or its client was."""
+
+    code, title = "credential_revoked", "The access token, API key or its client was revoked"
+
+
+class ScopeMissing(Forbidden):
+    """Live, and not for this."""
+
+    code, title = "scope_missing", "The credential lacks the scope for this call"
+
+
+class TokenRefused(Exception):
+    """A refusal of the token endpoint, in Youzan's own numbers."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message

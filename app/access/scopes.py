@@ -1,0 +1,38 @@
+"""The closed list of scopes, and what each allows."""
+
+from typing import Final, Literal
+
+Scope = Literal[
+    "customers:read",
+    "customers:write",
+    "orders:write",
+    "scores:read",
+    "webhooks",
+    "triggers",
+    "admin",
+    "pii:read",
+]
+
+SCOPES: Final[dict[str, str]] = {
+    "customers:read": "read, list and look up customers",
+    "customers:write": "create and change customers, record consent",
+    "orders:write": "send orders and refunds",
+    "scores:read": "read scores, tiers and exports",
+    "webhooks": "manage webhook subscriptions and read deliveries",
+    "triggers": "start rescores and touches, read jobs and touches",
+    "admin": "manage stores, templates, suppressions and shop settings",
+    "pii:read": "see names, mobiles and addresses unmasked",
+}
+
+
+def parse_scopes(text: str) -> frozenset[str]:
+    """Scopes from space- or comma-separated text; `all` is every one.
+
+    Raises: ValueError naming the unknown scope and the known ones.
+    """
+    names = text.replace(",", " ").split()
+    if names == ["all"]:
+        return frozenset(SCOPES)
+    if unknown := [name for name in names if name not in SCOPES]:
+        raise ValueError(f"unknown scope {unknown[0]!r}; known: {', '.join(SCOPES)}")
+    return frozenset(names)

@@ -1,0 +1,37 @@
+"""What one shop can set for itself; every value has a default that works."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TierSettings(BaseModel):
+    """Thresholds of the value tier."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vip_share: float = Field(default=0.10, gt=0, lt=1, description="Top share of spenders by last year's net spend")
+    potential_share: float = Field(default=0.50, gt=0, lt=1, description="Spend at or above this share's cut")
+    potential_days: int = Field(
+        default=30, ge=1, le=3650, description="High-potential needs an order within these days"
+    )
+    at_risk_days: int = Field(default=90, ge=1, le=3650, description="At risk after more than this many silent days")
+
+
+class FacadeSettings(BaseModel):
+    """Choices where the public record of Youzan's behaviour is silent or contradicts itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detail_time_unit: Literal["ms", "s"] = "ms"
+    exists_code: Literal[143001027, 141502109] = 143001027
+    update_missing_code: Literal[141502108, 141001107] = 141502108
+
+
+class ShopSettings(BaseModel):
+    """The `settings` of a shop."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tiers: TierSettings = TierSettings()
+    facade: FacadeSettings = FacadeSettings()

@@ -1,0 +1,1 @@
+"""May we: purposes, an append-only ledger of grants and withdrawals, and whom we must not contact."""

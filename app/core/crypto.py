@@ -1,0 +1,176 @@
+"""Sealed fields, blind indexes and opaque ids: the only module that touches key material.
+
+The root key wraps each shop's keys, a shop's data key wraps each person's key, a person's key seals their fields.
+Destroying one wrapped person key therefore makes the person unreadable wherever the sealed fields were copied to.
+"""
+
+import hmac
+import os
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_FORMAT: Final = 1
+_HEADER: Final = 3  # one byte format, two bytes key version
+_NONCE: Final = 12
+_KEY: Final = 32
+_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_OPEN_ID_LENGTH: Final = 22  # 128 bits in base 62
+
+
+class CannotOpen(Exception):
+    """A sealed value does not belong here, was altered, or its key is gone."""
+
+
+def seal(key: bytes, version: int, plain: bytes, context: str) -> bytes:
+    """AES-256-GCM with a random nonce; `context` (shop, table, column, person) is bound as associated data."""
+    nonce = os.urandom(_NONCE)
+    header = bytes((_FORMAT,)) + version.to_bytes(2, "big")
+    return header + nonce + AESGCM(key).encrypt(nonce, plain, header + context.encode())
+
+
+def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
+    """The plain bytes. Raises CannotOpen when key, place or content differ from what was sealed."""
+    header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
+    if len(sealed) < _HEADER + _NONCE + 16 or header[0] != _FORMAT:
+        raise CannotOpen("not a sealed value of a known format")
+    try:
+        return AESGCM(key).decrypt(nonce, sealed[_HEADER + _NONCE :], header + context.encode())
+    except InvalidTag:
+        raise CannotOpen("the sealed value does not belong to this place") from None
+
+
+def sealed_version(sealed: bytes) -> int:
+    """The key version that a sealed value names in its header."""
+    return int.from_bytes(sealed[1:_HEADER], "big")
+
+
+class PersonKey:
+    """Seals one person's fields; the person is the origin customer, so that a merge re-seals nothing."""
+
+    __slots__ = ("_key", "_place", "version")
+
+    def __init__(self, key: bytes, shop_id: int, customer_id: int, version: int = 1) -> None:
+        self._key = key
+        self._place = f"{shop_id}|{customer_id}|"
+        self.version = version
+
+    def seal(self, column: str, value: str) -> bytes:
+        """`column` is `table.column`."""
+        return seal(self._key, self.version, value.encode(), self._place + column)
+
+    def open(self, column: str, sealed: bytes) -> str:
+        """Raises CannotOpen."""
+        return unseal(self._key, sealed, self._place + column).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class ShopKeys:
+    """One shop's key ring, unwrapped: data keys by version, and the key of its blind indexes."""
+
+    shop_id: int
+    data_keys: dict[int, bytes] = field(repr=False)
+    index_key: bytes = field(repr=False)
+
+    @property
+    def current(self) -> int:
+        """The version that new seals use."""
+        return max(self.data_keys)
+
+    def blind(self, kind: str, value: str) -> bytes:
+        """HMAC-SHA-256 of a normalised value, separate for each kind: the only way to search for it."""
+        return hmac.digest(self.index_key, f"{kind}\x1f{value}".encode(), "sha256")
+
+    def seal(self, column: str, value: str) -> bytes:
+        """Seal something of the shop itself (a client's secret, an endpoint's), not of a person."""
+        return seal(self.data_keys[self.current], self.current, value.encode(), f"{self.shop_id}|{column}")
+
+    def open(self, column: str, sealed: bytes) -> str:
+        """Raises CannotOpen."""
+        return unseal(self._data_key(sealed), sealed, f"{self.shop_id}|{column}").decode()
+
+    def new_person(self, customer_id: int) -> tuple[PersonKey, bytes]:
+        """A fresh person key, and its wrapped form to store."""
+        key = os.urandom(_KEY)
+        wrapped = seal(self.data_keys[self.current], self.current, key, f"{self.shop_id}|person|{customer_id}")
+        return PersonKey(key, self.shop_id, customer_id), wrapped
+
+    def person(self, customer_id: int, wrapped: bytes) -> PersonKey:
+        """The person key from its wrapped form. Raises CannotOpen."""
+        key = unseal(self._data_key(wrapped), wrapped, f"{self.shop_id}|person|{customer_id}")
+        return PersonKey(key, self.shop_id, customer_id)
+
+    def _data_key(self, sealed: bytes) -> bytes:
+        try:
+            return self.data_keys[sealed_version(sealed)]
+        except KeyError:
+            raise CannotOpen("sealed under a key version that this shop does not hold") from None
+
+
+class RootKey:
+    """The installation's key: wraps shop keys, hashes credentials for lookup, enciphers open ids."""
+
+    def __init__(self, key: bytes) -> None:
+        self._wrap = _derive(key, "wrap")
+        self._lookup = _derive(key, "lookup")
+        self._open_id = Cipher(algorithms.AES(_derive(key, "open-id")), modes.ECB())  # noqa: S305 one block, unique
+
+    def new_shop_keys(self, shop_id: int) -> tuple[bytes, bytes]:
+        """Wrapped data key (version 1) and wrapped index key of a new shop."""
+        return self.wrap_data_key(shop_id, 1, os.urandom(_KEY)), seal(
+            self._wrap, 1, os.urandom(_KEY), f"{shop_id}|index"
+        )
+
+    def wrap_data_key(self, shop_id: int, version: int, key: bytes) -> bytes:
+        """A shop's data key in the form that is stored."""
+        return seal(self._wrap, version, key, f"{shop_id}|data")
+
+    def open_shop_keys(self, shop_id: int, wrapped: dict[int, bytes], wrapped_index: bytes) -> ShopKeys:
+        """Raises CannotOpen when the root key is not the one that wrapped them."""
+        data = {version: unseal(self._wrap, sealed, f"{shop_id}|data") for version, sealed in wrapped.items()}
+        return ShopKeys(shop_id, data, unseal(self._wrap, wrapped_index, f"{shop_id}|index"))
+
+    def lookup_hash(self, kind: str, secret: str) -> bytes:
+        """Where a credential is found: a keyed hash, so that a copy of the table cannot be tried out."""
+        return hmac.digest(self._lookup, f"{kind}\x1f{secret}".encode(), "sha256")
+
+    def open_id(self, shop_id: int, customer_id: int) -> str:
+        """Youzan's `yz_open_id`: the pair (shop, customer) as one enciphered block, in base 62."""
+        block = shop_id.to_bytes(8, "big") + customer_id.to_bytes(8, "big")
+        encryptor = self._open_id.encryptor()
+        number = int.from_bytes(encryptor.update(block) + encryptor.finalize(), "big")
+        digits = []
+        for _ in range(_OPEN_ID_LENGTH):
+            number, digit = divmod(number, 62)
+            digits.append(_BASE62[digit])
+        return "".join(reversed(digits))
+
+    def read_open_id(self, shop_id: int, open_id: str) -> int | None:
+        """The customer behind an open id of this shop, or None when it is not one."""
+        number = 0
+        for character in open_id:
+            digit = _BASE62.find(character)
+            if digit < 0:
+                return None
+            number = number * 62 + digit
+        if len(open_id) != _OPEN_ID_LENGTH or number >> 128:
+            return None
+        decryptor = self._open_id.decryptor()
+        block = decryptor.update(number.to_bytes(16, "big")) + decryptor.finalize()
+        customer_id = int.from_bytes(block[8:], "big")
+        return customer_id if int.from_bytes(block[:8], "big") == shop_id and customer_id < 2**53 else None
+
+
+def fingerprint(payload: bytes) -> bytes:
+    """SHA-256 of a canonical payload: ties between equal versions, and replays of one key, are told by it."""
+    return sha256(payload).digest()
+
+
+def _derive(key: bytes, purpose: str) -> bytes:
+    return HKDF(SHA256(), length=_KEY, salt=None, info=f"kehu {purpose} v1".encode()).derive(key)

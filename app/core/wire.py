@@ -1,0 +1,109 @@
+"""What comes in is limited before it is understood, and read by one JSON parser."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import asyncpg
+import orjson
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.errors import BadRequest, StartOver, TooLarge, Unprocessable
+
+MAX_DEPTH: Final = 24
+MAX_STRING: Final = 65_536
+_ATTEMPTS: Final = 5
+RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
+
+
+def parse_json(body: bytes) -> Any:
+    """Strict JSON: no NaN, no lone surrogates, no NUL, nesting up to 24, strings up to 65,536 characters.
+
+    Raises: BadRequest when it is not JSON, Unprocessable when it is and breaks a limit.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"The body is not valid JSON in UTF-8: {error}"[:200]) from None
+    _check(value, len(body) > MAX_STRING, b"\\u0000" in body, MAX_DEPTH)
+    return value
+
+
+def _check(value: Any, long_strings: bool, nul: bool, depth: int) -> None:
+    if isinstance(value, str):
+        if nul and "\x00" in value:
+            raise Unprocessable("Text must not contain the NUL character (\\u0000); remove it")
+        if long_strings and len(value) > MAX_STRING:
+            raise Unprocessable(f"Text is limited to {MAX_STRING} characters")
+    elif isinstance(value, dict | list):
+        if depth == 0:
+            raise Unprocessable(f"Nesting is limited to {MAX_DEPTH} levels")
+        if not nul and not long_strings:  # the usual case: only containers can still break a limit
+            for item in value.values() if isinstance(value, dict) else value:
+                if isinstance(item, dict | list):
+                    _check(item, long_strings, nul, depth - 1)
+            return
+        items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
+        for item in items:
+            _check(item, long_strings, nul, depth - 1)
+
+
+class LimitedRequest(Request):
+    """A request whose JSON is read by `parse_json`."""
+
+    async def json(self) -> Any:
+        """The parsed body. Raises BadRequest, Unprocessable."""
+        if not hasattr(self, "_json"):
+            self._json = parse_json(await self.body())
+        return self._json
+
+
+class SafeRoute(APIRoute):
+    """Reads JSON safely, and runs the handler again in a new transaction when a race was lost."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook for wrapping a route."""
+        handle = super().get_route_handler()
+
+        async def handle_safely(request: Request) -> Response:
+            limited = LimitedRequest(request.scope, request.receive)
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    return await handle(limited)
+                except RETRIABLE:
+                    # Nothing was committed, so the whole step is free to run again.
+                    if attempt == _ATTEMPTS:
+                        raise
+            raise AssertionError("unreachable")
+
+        return handle_safely
+
+
+class BodyLimit:
+    """Refuses a body over the limit before a byte of it is parsed, whether or not its length was announced."""
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: int) -> None:
+        self._app = app
+        self._limit = limit_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        scope["kehu.too_large"] = announced.isdigit() and int(announced) > self._limit
+        seen = 0
+
+        async def limited() -> Message:
+            nonlocal seen
+            if scope["kehu.too_large"]:
+                raise TooLarge(f"Send at most {self._limit} bytes at a time")
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._limit:
+                raise TooLarge(f"Send at most {self._limit} bytes at a time")
+            return message
+
+        await self._app(scope, limited, send)

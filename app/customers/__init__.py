@@ -1,0 +1,1 @@
+"""One customer, many identities: created or found, read, changed."""

@@ -1,0 +1,187 @@
+"""What crosses the wire about customers."""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
+
+from app.access.schemas import StoreId
+from app.core.masking import (
+    AddressField,
+    BirthdayField,
+    IdentifierField,
+    MobileField,
+    NameField,
+    RemarkField,
+    Unmasked,
+    WechatIdField,
+    refuse_masked,
+)
+from app.customers.normalise import IdentityKind, normalise
+
+BATCH_LIMIT = 1000
+
+
+def _not_stars(value: str) -> str:
+    """A remark may well contain a star; one of nothing else is our own mask coming back."""
+    return refuse_masked(value) if value and not value.strip("*") else value
+
+
+class IdentityWrite(BaseModel):
+    """One way to recognise a person."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: IdentityKind
+    value: str = Field(min_length=1, max_length=256)
+    scope: str = Field(default="", max_length=64, description="appid of an openid, system of an external id")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("value"), str) and isinstance(data.get("kind"), str):
+            return data | {"value": normalise(data["kind"], data["value"])}
+        return data
+
+
+Identities = Annotated[list[IdentityWrite], Field(min_length=1, max_length=20)]
+
+
+class CustomerUpdate(BaseModel):
+    """Absent keeps, null clears."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[Unmasked, Field(max_length=100)] | None = None
+    gender: int | None = Field(default=None, ge=0, le=2, description="0 unknown, 1 male, 2 female")
+    birthday: date | None = None
+    area_code: str | None = Field(default=None, pattern=r"^\d{6}$")
+    address: Annotated[Unmasked, Field(max_length=500)] | None = None
+    remark: Annotated[str, Field(max_length=2000), AfterValidator(_not_stars)] | None = None
+    wei_xin: Annotated[Unmasked, Field(max_length=64)] | None = None
+    store_id: StoreId | None = None
+    source_channel: int | None = Field(default=None, ge=0, le=99_999)
+    source_way: int | None = Field(default=None, ge=0, le=99_999)
+    mobile_verified: bool | None = None
+    member_since: datetime | None = None
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.birthday is not None and not date(1900, 1, 1) <= self.birthday <= datetime.now(UTC).date():
+            raise ValueError("birthday must lie between 1900-01-01 and today")
+        return self
+
+    def given(self) -> dict[str, Any]:
+        """The profile fields that were sent, nulls included."""
+        return {name: getattr(self, name) for name in PROFILE_FIELDS if name in self.model_fields_set}
+
+
+class CustomerCreate(CustomerUpdate):
+    """A customer by the identities that the caller knows: created, or found by any of them."""
+
+    identities: Identities
+    created_at: datetime | None = Field(
+        default=None, description="When they became a customer, for history; default now"
+    )
+
+
+class CustomerPatch(CustomerUpdate):
+    """Changes, and identities to add."""
+
+    identities: Annotated[list[IdentityWrite], Field(max_length=20)] = []
+
+
+PROFILE_FIELDS = tuple(CustomerUpdate.model_fields)
+
+
+class IdentityRead(BaseModel):
+    """An identity as kept."""
+
+    kind: str
+    value: IdentifierField
+    scope: str
+    first_seen_at: datetime
+
+
+class CustomerRead(BaseModel):
+    """A customer. Personal fields are masked unless the caller holds `pii:read`."""
+
+    id: int
+    open_id: str
+    name: NameField
+    mobile: MobileField
+    gender: int
+    birthday: BirthdayField
+    area_code: str | None
+    address: AddressField
+    remark: RemarkField
+    wei_xin: WechatIdField
+    store_id: int | None
+    source_channel: int | None
+    source_way: int | None
+    mobile_verified: bool
+    member_since: datetime | None
+    status: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class CustomerDetail(CustomerRead):
+    """A customer with what identifies them."""
+
+    identities: list[IdentityRead]
+
+
+class CustomerBatch(BaseModel):
+    """Up to 1,000 customers; each row stands alone: a bad one is refused and the others are kept."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customers: Annotated[
+        list[Any],
+        Field(min_length=1, max_length=BATCH_LIMIT),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/CustomerCreate"},
+                "minItems": 1,
+                "maxItems": BATCH_LIMIT,
+            }
+        ),
+    ]
+
+
+class RowError(BaseModel):
+    """Why a row was refused."""
+
+    code: str
+    detail: str
+    field: str | None = None
+
+
+class RowResult(BaseModel):
+    """What became of one row: created, updated, unchanged or refused."""
+
+    index: int
+    status: str
+    customer_id: int | None = None
+    error: RowError | None = None
+
+
+class BatchResult(BaseModel):
+    """What became of each row, in the order they were sent."""
+
+    results: list[RowResult]
+    created: int
+    updated: int
+    unchanged: int
+    refused: int
+
+
+class Lookup(BaseModel):
+    """Any one identity."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    identity: IdentityWrite

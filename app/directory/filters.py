@@ -1,0 +1,75 @@
+"""What a list of customers can be narrowed by, and which index walk answers it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """All given ones must hold. `_from` is inclusive, `_before` exclusive."""
+
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    updated_from: datetime | None = None
+    updated_before: datetime | None = None
+    member_from: datetime | None = None
+    member_before: datetime | None = None
+    tier: str | None = None
+    store_id: int | None = None
+    has_mobile: bool | None = None
+    member: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The filters that are set."""
+        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+
+
+class Order(NamedTuple):
+    """Newest first by this instant, then by number: a column of `customers`, or of the tier's own index."""
+
+    instant: str
+    number: str
+
+
+BY_CREATION: Final = Order("c.created_at", "c.id")
+BY_UPDATE: Final = Order("c.updated_at", "c.id")
+BY_TIER: Final = Order("k.created_at", "k.customer_id")
+
+# Every operator is leakproof: behind row security only those reach an index.
+_CONDITIONS: Final = {
+    "created_from": "c.created_at >= :created_from",
+    "created_before": "c.created_at < :created_before",
+    "updated_from": "c.updated_at >= :updated_from",
+    "updated_before": "c.updated_at < :updated_before",
+    "member_from": "c.member_since >= :member_from",
+    "member_before": "c.member_since < :member_before",
+    "tier": "k.shop_id = :shop_id and k.tier = :tier",
+    "store_id": "c.store_id = :store_id",
+}
+
+
+def order_of(filters: Filters) -> Order:
+    """The order whose index walks the rows wanted: a list of changes goes by change, all others by creation."""
+    if filters.tier is not None:
+        return BY_TIER
+    if filters.updated_from is not None or filters.updated_before is not None:
+        return BY_UPDATE
+    return BY_CREATION
+
+
+def conditions(filters: Filters) -> Iterator[str]:
+    """The WHERE terms of the given filters; values stay bound."""
+    for name, value in filters.given().items():
+        if name == "has_mobile":
+            yield f"c.mobile is {'not null' if value else 'null'}"
+        elif name == "member":
+            yield f"c.member_since is {'not null' if value else 'null'}"
+        else:
+            yield _CONDITIONS[name]
+
+
+def bound(filters: Filters) -> dict[str, Any]:
+    """The values that the terms bind."""
+    return {name: value for name, value in filters.given().items() if name in _CONDITIONS}

@@ -1,0 +1,165 @@
+"""Lists of customers: the keys of a page by one index walk, then the page's rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from app.access.shops import Shop
+from app.core.db import Connection, Row, Statement, statement
+from app.customers.records import Customer, open_customer
+from app.directory.filters import Filters, bound, conditions, order_of
+
+COUNTED_TO: Final = 10_000
+SMALL_SHOP: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """A customer in a list, with the figures that lists show."""
+
+    customer: Customer
+    orders: int
+    net_fen: int
+    last_on: Any
+    tier: str | None
+    position: tuple[datetime, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFigures:
+    """What one customer bought and gave back, read from the facts themselves."""
+
+    orders: int
+    gross_fen: int
+    refund_orders: int
+    refund_fen: int
+    last_paid_at: datetime | None
+
+
+FIGURES = statement(
+    text(
+        """
+        with bought as (
+            select order_no, amount_fen, paid_at from orders
+            where shop_id = :shop_id and customer_id = :customer_id and paid_at is not null and status <> 'closed'
+        ),
+        given_back as (
+            select r.order_no, r.amount_fen from bought b
+            join refunds r on r.shop_id = :shop_id and r.order_no = b.order_no
+        )
+        select (select count(*) from bought) as orders,
+               (select coalesce(sum(amount_fen), 0)::bigint from bought) as gross_fen,
+               (select max(paid_at) from bought) as last_paid_at,
+               (select count(distinct order_no) from given_back) as refund_orders,
+               (select coalesce(sum(amount_fen), 0)::bigint from given_back) as refund_fen
+        """
+    )
+)
+# The refresh has counted everyone it has seen; those still waiting are few, and are not waited for.
+KEPT_TOTAL = statement(text("select customers from customer_totals where shop_id = :shop_id"))
+
+
+async def keyset(
+    db: Connection, shop: Shop, *, filters: Filters, after: tuple[datetime, int] | None, limit: int
+) -> list[ListRow]:
+    """The page that follows the position `after`, newest first."""
+    values = {"after_instant": after[0], "after_number": after[1]} if after else {}
+    query = _page(filters, after=after is not None, numbered=False)
+    rows = await db.fetch(query, shop_id=shop.id, limit=limit, **values, **bound(filters))
+    return _opened(shop, rows)
+
+
+async def page_numbered(db: Connection, shop: Shop, *, filters: Filters, offset: int, limit: int) -> list[ListRow]:
+    """The page at an offset, newest first: only keys are skipped, and callers cap how many."""
+    query = _page(filters, after=False, numbered=True)
+    rows = await db.fetch(query, shop_id=shop.id, limit=limit, offset=offset, **bound(filters))
+    return _opened(shop, rows)
+
+
+async def total(db: Connection, shop_id: int, filters: Filters) -> int:
+    """How many customers match: filtered, exact to 10,000 and no more; unfiltered, as the refresh keeps it.
+
+    A small shop is counted, so that it sees its newest customer at once.
+    """
+    if filters.given():
+        return int(await db.fetch_value(_count(filters), shop_id=shop_id, limit=COUNTED_TO, **bound(filters)))
+    kept = await db.fetch_value(KEPT_TOTAL, shop_id=shop_id) or 0
+    if kept < SMALL_SHOP:
+        counted = int(await db.fetch_value(_count(filters), shop_id=shop_id, limit=SMALL_SHOP))
+        return max(kept, counted)
+    return int(kept)
+
+
+async def order_figures(db: Connection, shop_id: int, customer_id: int) -> OrderFigures:
+    """One customer's orders and refunds as they are now."""
+    row = await db.fetch_one(FIGURES, shop_id=shop_id, customer_id=customer_id)
+    assert row is not None  # noqa: S101 the statement answers one row
+    return OrderFigures(**row)
+
+
+@lru_cache(maxsize=512)
+def _compiled(sql: str) -> Statement:
+    return statement(text(sql))
+
+
+def _source(filters: Filters) -> str:
+    if filters.tier is None:
+        return "customers c"
+    only_tier = set(filters.given()) == {"tier"}
+    join = "customer_scores k join customers c on c.shop_id = k.shop_id and c.id = k.customer_id"
+    return "customer_scores k" if only_tier else join
+
+
+def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
+    order = order_of(filters)
+    shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
+    terms = [shop, *conditions(filters)]
+    if after:
+        terms.append(f"({order.instant}, {order.number}) < (:after_instant, cast(:after_number as bigint))")
+    return _compiled(
+        f"""
+        with page as (
+            select {order.number} as id, {order.instant} as instant
+            from {_source(filters)} where {" and ".join(terms)}
+            order by {order.instant} desc, {order.number} desc
+            limit :limit {"offset :offset" if numbered else ""}
+        )
+        select c.*, key.wrapped, page.instant, k.tier,
+               coalesce(s.orders, 0) as orders, coalesce(s.net_fen, 0) as net_fen, s.last_on
+        from page
+        join customers c on c.shop_id = :shop_id and c.id = page.id
+        join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.origin_customer_id
+        left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
+        left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
+        order by page.instant desc, page.id desc
+        """  # noqa: S608 terms of our own, values stay bound
+    )
+
+
+def _count(filters: Filters) -> Statement:
+    shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
+    return _compiled(
+        f"""
+        select count(*) from (
+            select 1 from {_source(filters)} where {" and ".join([shop, *conditions(filters)])} limit :limit
+        ) as found
+        """  # noqa: S608 terms of our own, values stay bound
+    )
+
+
+def _opened(shop: Shop, rows: Sequence[Row]) -> list[ListRow]:
+    return [
+        ListRow(
+            customer=open_customer(shop, row),
+            orders=row["orders"],
+            net_fen=row["net_fen"],
+            last_on=row["last_on"],
+            tier=row["tier"],
+            position=(row["instant"], row["id"]),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,56 @@
+"""Orders as the sources last told them; a refund may come before its order."""
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, Text
+
+from app.core.schema import instant, tenant_table
+
+orders = tenant_table(
+    "orders",
+    Column("order_no", Text, primary_key=True),
+    Column("customer_id", BigInteger, nullable=False),
+    Column("origin_customer_id", BigInteger, nullable=False),
+    Column("identity_kind", Text, comment="the identity that brought the order"),
+    Column("identity_hash", LargeBinary),
+    Column("store_id", BigInteger),
+    Column("channel", Text),
+    Column("status", Text, nullable=False),
+    instant("paid_at"),
+    Column("amount_fen", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column(
+        "source_version", BigInteger, nullable=False, comment="the source's version, or its updated_at in microseconds"
+    ),
+    Column("payload_hash", LargeBinary, nullable=False, comment="decides between equal versions"),
+    instant("received_at", nullable=False),
+    CheckConstraint("amount_fen >= 0", name="amount"),
+    CheckConstraint("status in ('created', 'paid', 'shipped', 'completed', 'closed')", name="status"),
+    # a customer's facts, for the refresh
+    Index("ix_orders_customer", "shop_id", "customer_id", "paid_at"),
+)
+
+order_items = tenant_table(
+    "order_items",
+    Column("order_no", Text, primary_key=True),
+    Column("line_no", Integer, primary_key=True, autoincrement=False),
+    Column("sku", Text),
+    Column("name", Text),
+    Column("quantity", Integer, nullable=False),
+    Column("price_fen", BigInteger, nullable=False),
+)
+
+refunds = tenant_table(
+    "refunds",
+    Column("refund_no", Text, primary_key=True),
+    Column("order_no", Text, nullable=False),
+    Column("amount_fen", BigInteger, nullable=False),
+    instant("refunded_at", nullable=False),
+    Column("source_version", BigInteger, nullable=False),
+    Column("payload_hash", LargeBinary, nullable=False),
+    Column("settled", Boolean, nullable=False, comment="its order was there, and the customer was marked as changed"),
+    instant("received_at", nullable=False),
+    CheckConstraint("amount_fen >= 0", name="amount"),
+    # an order's refunds, whichever came first
+    Index("ix_refunds_order", "shop_id", "order_no"),
+    # refunds that wait for their order
+    Index("ix_refunds_waiting", "shop_id", "order_no", postgresql_where="not settled"),
+)

@@ -1,0 +1,155 @@
+"""The orders room's SQL. The newest telling wins, whatever order they arrive in."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+
+from app.core.db import Connection, Row, statement
+
+REFUNDS_BELL: Final = "refunds"
+
+ORDER_ARRAYS: Final = {
+    "order_no": "text",
+    "customer_id": "bigint",
+    "identity_kind": "text",
+    "identity_hash": "bytea",
+    "store_id": "bigint",
+    "channel": "text",
+    "status": "text",
+    "paid_at": "timestamptz",
+    "amount_fen": "bigint",
+    "currency": "text",
+    "source_version": "bigint",
+    "payload_hash": "bytea",
+}
+ITEM_ARRAYS: Final = {
+    "order_no": "text",
+    "line_no": "integer",
+    "sku": "text",
+    "name": "text",
+    "quantity": "integer",
+    "price_fen": "bigint",
+}
+
+
+def _unnest(arrays: dict[str, str]) -> str:
+    casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())
+    return f"unnest({casts}) as t ({', '.join(arrays)})"
+
+
+_CHANGING = [name for name in ORDER_ARRAYS if name != "order_no"]
+
+# The row lock that the upsert takes also covers the order's items; sorted, so that two batches wait in one order.
+PUT_ORDERS = statement(
+    text(
+        f"""
+        with before as (
+            select order_no, customer_id, paid_at, status from orders
+            where shop_id = :shop_id and order_no = any(cast(:order_no as text[]))
+        ),
+        written as (
+            insert into orders as o (shop_id, origin_customer_id, received_at, {", ".join(ORDER_ARRAYS)})
+            select :shop_id, customer_id, :moment, {", ".join(ORDER_ARRAYS)}
+            from {_unnest(ORDER_ARRAYS)} order by order_no
+            on conflict (shop_id, order_no) do update set
+                origin_customer_id = excluded.origin_customer_id,
+                {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
+            where (excluded.source_version, excluded.payload_hash) > (o.source_version, o.payload_hash)
+            returning o.order_no, o.customer_id
+        )
+        select w.order_no, w.customer_id, b.order_no is null as inserted, b.customer_id as before_customer_id,
+               coalesce(b.paid_at is not null and b.status <> 'closed', false) as was_paid
+        from written w left join before b on b.order_no = w.order_no
+        """  # noqa: S608 column names of our own
+    )
+)
+DROP_ITEMS = statement(
+    text("delete from order_items where shop_id = :shop_id and order_no = any(cast(:order_nos as text[]))")
+)
+ADD_ITEMS = statement(
+    text(
+        f"""
+        insert into order_items (shop_id, {", ".join(ITEM_ARRAYS)})
+        select :shop_id, {", ".join(ITEM_ARRAYS)} from {_unnest(ITEM_ARRAYS)}
+        """  # noqa: S608 column names of our own
+    )
+)
+ORDER_CUSTOMERS = statement(
+    text(
+        "select order_no, customer_id from orders "
+        "where shop_id = :shop_id and order_no = any(cast(:order_nos as text[]))"
+    )
+)
+
+PUT_REFUND = statement(
+    text(
+        """
+        with owner as (select customer_id from orders where shop_id = :shop_id and order_no = :order_no),
+        before as (select order_no from refunds where shop_id = :shop_id and refund_no = :refund_no),
+        written as (
+            insert into refunds as r
+                (shop_id, refund_no, order_no, amount_fen, refunded_at, source_version, payload_hash, settled,
+                 received_at)
+            values (:shop_id, :refund_no, :order_no, :amount_fen, :refunded_at, :source_version, :payload_hash,
+                    exists (select from owner), :moment)
+            on conflict (shop_id, refund_no) do update set
+                order_no = excluded.order_no, amount_fen = excluded.amount_fen, refunded_at = excluded.refunded_at,
+                source_version = excluded.source_version, payload_hash = excluded.payload_hash,
+                settled = excluded.settled
+            where (excluded.source_version, excluded.payload_hash) > (r.source_version, r.payload_hash)
+            returning 1
+        )
+        select exists (select from written) as written, exists (select from before) as known,
+               (select customer_id from owner) as customer_id,
+               (select o.customer_id from before b
+                join orders o on o.shop_id = :shop_id and o.order_no = b.order_no) as before_customer_id
+        """
+    )
+)
+# A refund and its order written at the same moment do not see each other; afterwards both are seen here.
+HAS_WAITING = statement(
+    text(
+        """
+        select exists (
+            select from refunds r join orders o on o.shop_id = r.shop_id and o.order_no = r.order_no
+            where r.shop_id = :shop_id and not r.settled
+        )
+        """
+    )
+)
+SETTLE = statement(
+    text(
+        """
+        update refunds r set settled = true
+        from (
+            select r.refund_no, o.customer_id
+            from refunds r join orders o on o.shop_id = r.shop_id and o.order_no = r.order_no
+            where r.shop_id = :shop_id and not r.settled
+            order by r.refund_no limit :limit for update of r skip locked
+        ) as t
+        where r.shop_id = :shop_id and r.refund_no = t.refund_no
+        returning t.customer_id
+        """
+    )
+)
+
+
+async def put_orders(db: Connection, shop_id: int, moment: datetime, columns: dict[str, list[Any]]) -> list[Row]:
+    """Write the orders that are new or newer. Returns what was written, with what stood there before."""
+    return await db.fetch(PUT_ORDERS, shop_id=shop_id, moment=moment, **columns)
+
+
+async def replace_items(db: Connection, shop_id: int, replaced: Sequence[str], columns: dict[str, list[Any]]) -> None:
+    """Items of orders that this transaction has written; `replaced` are those that had items before."""
+    if replaced:
+        await db.execute(DROP_ITEMS, shop_id=shop_id, order_nos=list(replaced))
+    if columns["order_no"]:
+        await db.execute(ADD_ITEMS, shop_id=shop_id, **columns)
+
+
+async def order_customers(db: Connection, shop_id: int, order_nos: Sequence[str]) -> dict[str, int]:
+    """Who owns each order now."""
+    rows = await db.fetch(ORDER_CUSTOMERS, shop_id=shop_id, order_nos=list(order_nos))
+    return {row["order_no"]: row["customer_id"] for row in rows}

@@ -1,0 +1,44 @@
+"""/v1/orders and /v1/refunds."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
+
+from app.access.entry import Call, door
+from app.core.errors import Forbidden, Unauthorized
+from app.core.problems import problems
+from app.core.wire import SafeRoute
+from app.customers.errors import IdentityConflict
+from app.customers.router import batch_response, customer_ids, valid_rows
+from app.customers.schemas import BatchResult
+from app.orders import service
+from app.orders.schemas import OrderBatch, OrderResult, OrderWrite, RefundResult, RefundWrite
+
+router = APIRouter(prefix="/v1", tags=["orders"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden))
+
+_MANY: TypeAdapter[list[OrderWrite]] = TypeAdapter(list[OrderWrite])
+_ONE: TypeAdapter[OrderWrite] = TypeAdapter(OrderWrite)
+
+
+@router.post("/orders", responses=problems(IdentityConflict))
+async def put_order(request: Request, call: Annotated[Call, door("orders:write")], body: OrderWrite) -> OrderResult:
+    """Tell of an order; telling it again, or late, is harmless."""
+    outcome = (await service.put_orders(call.db, call.shop, customer_ids(request), [body]))[0]
+    if outcome.error is not None:
+        raise outcome.error
+    return OrderResult(order_no=body.order_no, status=outcome.status, customer_id=outcome.customer_id or 0)
+
+
+@router.post("/orders/batch", response_model=BatchResult)
+async def put_orders(request: Request, call: Annotated[Call, door("orders:write")], body: OrderBatch) -> Response:
+    """Tell of up to 1,000 orders; each row answers for itself."""
+    rows, refused = valid_rows(_MANY, _ONE, body.orders)
+    outcomes = await service.put_orders(call.db, call.shop, customer_ids(request), [row for _, row in rows])
+    return batch_response(len(body.orders), [index for index, _ in rows], outcomes, refused)
+
+
+@router.post("/refunds")
+async def put_refund(call: Annotated[Call, door("orders:write")], body: RefundWrite) -> RefundResult:
+    """Tell of a refund, before or after its order."""
+    return await service.put_refund(call.db, call.shop, body)

@@ -1,0 +1,172 @@
+"""Orders and refunds in: the person is found or made, the newest telling is kept, and the refresh is asked to look."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from app.access.shops import Shop
+from app.changes import repository as changes
+from app.core import clock
+from app.core.crypto import fingerprint
+from app.core.db import Connection, Row
+from app.core.ids import CustomerIds, derived_id
+from app.customers import service as customers
+from app.customers.service import CREATED, UNCHANGED, UPDATED, Outcome, Write
+from app.orders import repository
+from app.orders.repository import ITEM_ARRAYS, ORDER_ARRAYS
+from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, Versioned
+
+_SETTLE_LIMIT: Final = 1000
+
+
+async def put_orders(db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite]) -> list[Outcome]:
+    """Write orders as told now; each row's outcome stands in its place.
+
+    The same deliveries in any order and repetition end in the same rows: the higher version wins, and between equal
+    versions the larger payload hash.
+
+    Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
+    """
+    people = await _people(db, shop, ids, orders)
+    outcomes = [Outcome(UNCHANGED, person.customer_id, person.error) for person in people]
+    ranks = [(source_version(order, shop), fingerprint(order.model_dump_json().encode())) for order in orders]
+    newest: dict[str, int] = {}
+    for index, order in enumerate(orders):
+        if people[index].error is not None:
+            outcomes[index].status = customers.REFUSED
+        elif order.order_no not in newest or ranks[index] > ranks[newest[order.order_no]]:
+            newest[order.order_no] = index
+    if not newest:
+        return outcomes
+    moment = clock.now()
+    columns = _order_columns(shop, orders, newest, ranks, outcomes)
+    written = {row["order_no"]: row for row in await repository.put_orders(db, shop.id, moment, columns)}
+    for order_no, row in written.items():
+        outcomes[newest[order_no]].status = CREATED if row["inserted"] else UPDATED
+    await repository.replace_items(
+        db,
+        shop.id,
+        [order_no for order_no, row in written.items() if not row["inserted"]],
+        _item_columns(orders[newest[order_no]] for order_no in written),
+    )
+    await _tell(db, shop, moment, {order_no: orders[newest[order_no]] for order_no in written}, written)
+    return outcomes
+
+
+async def put_refund(db: Connection, shop: Shop, refund: RefundWrite) -> RefundResult:
+    """Write a refund as told now; it waits for its order when that has not come."""
+    moment = clock.now()
+    row = await db.fetch_one(
+        repository.PUT_REFUND,
+        shop_id=shop.id,
+        refund_no=refund.refund_no,
+        order_no=refund.order_no,
+        amount_fen=refund.amount_fen,
+        refunded_at=clock.localise(refund.refunded_at, shop.zone),
+        source_version=source_version(refund, shop),
+        payload_hash=fingerprint(refund.model_dump_json().encode()),
+        moment=moment,
+    )
+    assert row is not None  # noqa: S101 the statement has no FROM, so it answers one row
+    if row["written"]:
+        owners = {row["customer_id"], row["before_customer_id"]} - {None}
+        await changes.mark_changed(db, shop.id, sorted(owners), moment)
+        db.ring(repository.REFUNDS_BELL)
+    status = UNCHANGED if not row["written"] else UPDATED if row["known"] else CREATED
+    return RefundResult(refund_no=refund.refund_no, status=status, waiting=row["customer_id"] is None)
+
+
+async def settle_refunds(db: Connection, shop: Shop) -> int:
+    """Mark the customers of refunds whose order has come since. Returns how many refunds."""
+    rows = await db.fetch(repository.SETTLE, shop_id=shop.id, limit=_SETTLE_LIMIT)
+    await changes.mark_changed(db, shop.id, sorted({row["customer_id"] for row in rows}), clock.now())
+    return len(rows)
+
+
+def source_version(told: Versioned, shop: Shop) -> int:
+    """One number to compare tellings by: the source's version, or its `updated_at` in microseconds; else 0."""
+    if told.version is not None:
+        return told.version
+    if told.updated_at is not None:
+        return int(clock.localise(told.updated_at, shop.zone).timestamp() * 1_000_000)
+    return 0
+
+
+async def _people(db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite]) -> list[Outcome]:
+    """Each order's customer. Orders of one person name the same identities, and are one write."""
+    writes: dict[tuple[Any, ...], Write] = {}
+    for order in orders:
+        writes.setdefault(tuple(order.identities), Write(order.identities))
+    found = dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values())), strict=True))
+    return [found[tuple(order.identities)] for order in orders]
+
+
+def _order_columns(
+    shop: Shop,
+    orders: Sequence[OrderWrite],
+    newest: dict[str, int],
+    ranks: list[tuple[int, bytes]],
+    outcomes: list[Outcome],
+) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in ORDER_ARRAYS}
+    for order_no, index in newest.items():
+        order = orders[index]
+        brought_by = order.identities[0]
+        values = (
+            order_no,
+            outcomes[index].customer_id,
+            brought_by.kind,
+            customers.value_hash(shop, brought_by),
+            order.store_id,
+            order.channel,
+            order.status,
+            clock.localise(order.paid_at, shop.zone) if order.paid_at else None,
+            order.amount_fen,
+            order.currency,
+            *ranks[index],
+        )
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
+    return columns
+
+
+def _item_columns(orders: Any) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in ITEM_ARRAYS}
+    for order in orders:
+        for line_no, item in enumerate(order.items, 1):
+            values = (order.order_no, line_no, item.sku, item.name, item.quantity, item.price_fen)
+            for column, value in zip(columns.values(), values, strict=True):
+                column.append(value)
+    return columns
+
+
+async def _tell(
+    db: Connection, shop: Shop, moment: datetime, orders: dict[str, OrderWrite], written: dict[str, Row]
+) -> None:
+    """Ask for a refresh of everyone concerned, and say which orders have now been paid."""
+    owners = {row["customer_id"] for row in written.values()}
+    before = {row["before_customer_id"] for row in written.values()} - {None}
+    await changes.mark_changed(db, shop.id, sorted(owners | before), moment)
+    paid = [
+        (order, written[order_no]["customer_id"])
+        for order_no, order in orders.items()
+        if order.paid_at is not None and order.status != "closed" and not written[order_no]["was_paid"]
+    ]
+    facts: list[tuple[str, int | None, dict[str, Any]]] = [
+        (
+            "order.paid",
+            customer_id,
+            {
+                "order_no": order.order_no,
+                "customer_id": customer_id,
+                "amount_fen": order.amount_fen,
+                "currency": order.currency,
+                "store_id": order.store_id,
+            },
+        )
+        for order, customer_id in paid
+    ]
+    # Derived from the order: two who write it at the same moment tell of it once.
+    await changes.emit(
+        db, shop.id, facts, moment, ids=[derived_id(shop.id, "order.paid", order.order_no) for order, _ in paid]
+    )

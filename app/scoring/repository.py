@@ -1,0 +1,279 @@
+"""The scoring room's SQL: sets of customers in, only rows that change are written."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import bindparam as p
+from sqlalchemy import func, select, text
+
+from app.core.db import Connection, Row, statement
+from app.customers.models import customers
+from app.scoring.formulas import CUT_POINTS, CUTS, FACTS, SCORE_ROW, SCORES, STATS
+from app.scoring.models import score_runs, tier_changes
+
+_STATS: Final = ", ".join(STATS)
+_SCORES: Final = ", ".join(SCORES)
+_WHO: Final = "who as (select unnest(cast(:customer_ids as bigint[])) as customer_id)"
+
+
+def _of(alias: str, names: Sequence[str]) -> str:
+    return ", ".join(f"{alias}.{name}" for name in names)
+
+
+# The stats row is the mutex of one customer's scores, so it is there before anything is computed.
+ENSURE = statement(
+    text(
+        f"""
+        with added as (
+            insert into customer_stats (shop_id, customer_id, {_STATS})
+            select :shop_id, c.id, (c.created_at at time zone :zone)::date, 0, 0, 0, 0, 0, 0, null, null
+            from customers c
+            where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[]))
+                and not exists (
+                    select from customer_stats s where s.shop_id = :shop_id and s.customer_id = c.id
+                )
+            order by c.id
+            on conflict do nothing returning 1
+        )
+        select count(*) from added
+        """  # noqa: S608 column names of our own
+    )
+)
+COUNT_IN = statement(
+    text(
+        """
+        insert into customer_totals as t (shop_id, customers) values (:shop_id, :added)
+        on conflict (shop_id) do update set customers = t.customers + excluded.customers
+        """
+    )
+)
+LOCK_FREE = statement(
+    text(
+        """
+        select customer_id from customer_stats
+        where shop_id = :shop_id and customer_id = any(cast(:customer_ids as bigint[]))
+        order by customer_id for update skip locked
+        """
+    )
+)
+LOCK = statement(
+    text(
+        """
+        select customer_id from customer_stats
+        where shop_id = :shop_id and customer_id = any(cast(:customer_ids as bigint[]))
+        order by customer_id for update
+        """
+    )
+)
+KNOWN = statement(
+    text(
+        """
+        select customer_id from customer_stats
+        where shop_id = :shop_id and customer_id = any(cast(:customer_ids as bigint[]))
+        """
+    )
+)
+
+UPDATE_STATS = statement(
+    text(
+        f"""
+        with {_WHO}, {FACTS}
+        update customer_stats s set {", ".join(f"{name} = t.{name}" for name in STATS)}
+        from facts t
+        where s.shop_id = :shop_id and s.customer_id = t.customer_id
+            and ({_of("s", STATS)}) is distinct from ({_of("t", STATS)})
+        """  # noqa: S608 column names of our own
+    )
+)
+UPDATE_SCORES = statement(
+    text(
+        f"""
+        with {_WHO},
+        run as (select * from score_runs where shop_id = :shop_id and id = cast(:run_id as uuid)),
+        computed as (
+            select s.customer_id, c.created_at, {SCORE_ROW}
+            from who
+            join customer_stats s on s.shop_id = :shop_id and s.customer_id = who.customer_id
+            join customers c on c.shop_id = :shop_id and c.id = who.customer_id
+            left join run on true
+        ),
+        before as (
+            select c.customer_id, c.tier from who
+            join customer_scores c on c.shop_id = :shop_id and c.customer_id = who.customer_id
+        ),
+        written as (
+            insert into customer_scores as c (shop_id, customer_id, run_id, created_at, {_SCORES})
+            select :shop_id, customer_id, cast(:run_id as uuid), created_at, {_SCORES} from computed
+            order by customer_id
+            on conflict (shop_id, customer_id) do update set
+                run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in SCORES)}
+            where ({_of("c", SCORES)}) is distinct from ({_of("excluded", SCORES)})
+            returning c.customer_id, c.tier
+        ),
+        moved as (
+            select w.customer_id, b.tier as from_tier, w.tier as to_tier
+            from written w left join before b on b.customer_id = w.customer_id
+            where b.tier is distinct from w.tier
+        ),
+        logged as (
+            insert into tier_changes (shop_id, customer_id, from_tier, to_tier, run_id, as_of, changed_at)
+            select :shop_id, customer_id, from_tier, to_tier, cast(:run_id as uuid), :as_of, :moment from moved
+        )
+        select customer_id, from_tier, to_tier from moved
+        """  # noqa: S608 column names of our own
+    )
+)
+
+# The refresh holds the published run, so that no batch writes old cut points over a newer run's.
+PUBLISHED_SHARED = statement(
+    select(score_runs.c.id, score_runs.c.as_of, score_runs.c.settings)
+    .where(score_runs.c.shop_id == p("shop_id"), score_runs.c.state == "published")
+    .with_for_update(read=True)
+)
+PUBLISHED = statement(select(score_runs).where(score_runs.c.shop_id == p("shop_id"), score_runs.c.state == "published"))
+GET_RUN = statement(select(score_runs).where(score_runs.c.shop_id == p("shop_id"), score_runs.c.id == p("id")))
+LIST_RUNS = statement(
+    select(score_runs)
+    .where(score_runs.c.shop_id == p("shop_id"), score_runs.c.created_at < p("before"))
+    .order_by(score_runs.c.created_at.desc())
+    .limit(p("limit"))
+)
+OPEN_RUN = statement(
+    text(
+        """
+        insert into score_runs (shop_id, id, kind, state, as_of, settings, created_at)
+        values (:shop_id, :id, :kind, 'computing', :as_of, :settings, :moment)
+        on conflict do nothing
+        """
+    )
+)
+RETIRE = statement(
+    text("update score_runs set state = 'superseded' where shop_id = :shop_id and state = 'published' and id <> :id")
+)
+
+
+def _close_run(source: str, condition: str, state: str) -> str:
+    return f"""
+        with cuts as (
+            select {CUT_POINTS} from {source} s
+            where s.shop_id = :shop_id and s.orders > 0 and s.since_on < :as_of {condition}
+        )
+        update score_runs set state = '{state}', published_at = :moment, {", ".join(f"{c} = cuts.{c}" for c in CUTS)}
+        from cuts where score_runs.shop_id = :shop_id and score_runs.id = :id
+    """  # noqa: S608 names of our own
+
+
+PUBLISH = statement(text(_close_run("customer_stats", "", "published")))
+FINISH_AS_OF = statement(text(_close_run("score_snapshots", "and s.run_id = :id", "done")))
+
+NEXT_CUSTOMERS = statement(
+    select(customers.c.id)
+    .where(customers.c.shop_id == p("shop_id"), customers.c.id > p("after"))
+    .order_by(customers.c.id)
+    .limit(p("limit"))
+)
+COUNT_CUSTOMERS = statement(select(func.count()).select_from(customers).where(customers.c.shop_id == p("shop_id")))
+
+SNAPSHOT_STATS = statement(
+    text(
+        f"""
+        with {_WHO}, {FACTS}
+        insert into score_snapshots (shop_id, run_id, customer_id, {_STATS})
+        select :shop_id, :run_id, customer_id, {_STATS} from facts where since_on < :as_of
+        on conflict do nothing
+        """  # noqa: S608 column names of our own
+    )
+)
+SNAPSHOT_SCORES = statement(
+    text(
+        f"""
+        with {_WHO}, computed as (
+            select s.customer_id, {SCORE_ROW}
+            from who
+            join score_snapshots s on s.shop_id = :shop_id and s.run_id = :run_id and s.customer_id = who.customer_id
+            join score_runs run on run.shop_id = :shop_id and run.id = :run_id
+        )
+        update score_snapshots s set {", ".join(f"{name} = t.{name}" for name in SCORES)}
+        from computed t
+        where s.shop_id = :shop_id and s.run_id = :run_id and s.customer_id = t.customer_id
+        """  # noqa: S608 column names of our own
+    )
+)
+
+SCORES_OF = statement(
+    text(
+        f"""
+        select c.id as customer_id, {_of("s", STATS)}, {_of("k", SCORES)}, k.run_id
+        from customers c
+        left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
+        left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
+        where c.shop_id = :shop_id and c.id = :customer_id
+        """  # noqa: S608 column names of our own
+    )
+)
+TIER_HISTORY = statement(
+    select(
+        tier_changes.c.from_tier,
+        tier_changes.c.to_tier,
+        tier_changes.c.run_id,
+        tier_changes.c.as_of,
+        tier_changes.c.changed_at,
+    )
+    .where(tier_changes.c.shop_id == p("shop_id"), tier_changes.c.customer_id == p("customer_id"))
+    .order_by(tier_changes.c.changed_at.desc(), tier_changes.c.id.desc())
+    .limit(p("limit"))
+)
+
+_EXTERNAL: Final = """
+    left join lateral (
+        select i.value, i.origin_customer_id, key.wrapped from identities i
+        join vault.person_keys key on key.shop_id = i.shop_id and key.customer_id = i.origin_customer_id
+        where i.shop_id = s.shop_id and i.customer_id = s.customer_id and i.kind = 'external_id'
+        order by i.first_seen_at, i.value_hash limit 1
+    ) e on true
+"""
+EXPORT_LIVE = statement(
+    text(
+        f"""
+        select s.customer_id, {_of("s", STATS)}, {_of("k", SCORES)}, e.value, e.origin_customer_id, e.wrapped
+        from customer_stats s
+        left join customer_scores k on k.shop_id = s.shop_id and k.customer_id = s.customer_id
+        {_EXTERNAL}
+        where s.shop_id = :shop_id and s.since_on < :as_of order by s.customer_id
+        """  # noqa: S608 column names of our own
+    )
+)
+EXPORT_RUN = statement(
+    text(
+        f"""
+        select s.customer_id, {_of("s", STATS)}, {_of("s", SCORES)}, e.value, e.origin_customer_id, e.wrapped
+        from score_snapshots s {_EXTERNAL}
+        where s.shop_id = :shop_id and s.run_id = :run_id order by s.customer_id
+        """  # noqa: S608 column names of our own
+    )
+)
+
+
+async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> int:
+    """Give each customer a stats row. Returns how many had none."""
+    return int(await db.fetch_value(ENSURE, shop_id=shop_id, customer_ids=list(customer_ids), zone=zone))
+
+
+async def update_scores(
+    db: Connection,
+    shop_id: int,
+    customer_ids: Sequence[int],
+    *,
+    run_id: UUID | None,
+    as_of: date,
+    potential_days: int,
+    at_risk_days: int,
+    moment: datetime,
+) -> list[Row]:
+    """Compute scores from stats and one run, write those that differ, log tier changes. Returns who moved."""
+    values: dict[str, Any] = {"as_of": as_of, "potential_days": potential_days, "at_risk_days": at_risk_days}
+    return await db.fetch(
+        UPDATE_SCORES, shop_id=shop_id, customer_ids=list(customer_ids), run_id=run_id, moment=moment, **values
+    )

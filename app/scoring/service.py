@@ -1,0 +1,86 @@
+"""Stats and scores of a set of customers on a day under a published run: what every kind of pass is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from app.access.settings import TierSettings
+from app.access.shops import Shop
+from app.changes import repository as changes
+from app.core import clock
+from app.core.db import Connection, Row
+from app.scoring import repository
+from app.scoring.formulas import YEAR_DAYS
+
+TIER_CHANGED: Final = "tier.changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What customers are measured with: a day, and a run's cut points (None: nothing has been published yet)."""
+
+    as_of: date
+    run_id: UUID | None
+    tiers: TierSettings
+
+
+async def hold_published(db: Connection, shop: Shop) -> Yardstick:
+    """The live yardstick; its run cannot be superseded while this transaction lasts."""
+    run = await db.fetch_one(repository.PUBLISHED_SHARED, shop_id=shop.id)
+    settings = TierSettings.model_validate(run["settings"]) if run else shop.settings.tiers
+    return Yardstick(shop.live_as_of(), run["id"] if run else None, settings)
+
+
+async def measure(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
+    """Recompute stats from facts, then scores, of customers whose stats rows are held. Returns how many moved."""
+    await update_stats(db, shop, customer_ids, yardstick.as_of)
+    return await score(db, shop, customer_ids, yardstick)
+
+
+async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> int:
+    """Recompute stats from the facts before `as_of`. Returns how many rows changed."""
+    return await db.execute(
+        repository.UPDATE_STATS, shop_id=shop.id, customer_ids=list(customer_ids), **fact_window(shop, as_of)
+    )
+
+
+async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
+    """Recompute scores from stats. Returns how many customers changed tier; each change is a row and a fact."""
+    moment = clock.now()
+    moved = await repository.update_scores(
+        db,
+        shop.id,
+        customer_ids,
+        run_id=yardstick.run_id,
+        as_of=yardstick.as_of,
+        potential_days=yardstick.tiers.potential_days,
+        at_risk_days=yardstick.tiers.at_risk_days,
+        moment=moment,
+    )
+    await changes.emit(db, shop.id, [_tier_changed(row, yardstick) for row in moved], moment)
+    return len(moved)
+
+
+def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:
+    """The parameters that say which facts count on a day."""
+    return {
+        "zone": shop.zone.key,
+        "before": clock.day_start(as_of, shop.zone),
+        "year_from": as_of - timedelta(days=YEAR_DAYS),
+    }
+
+
+def _tier_changed(row: Row, yardstick: Yardstick) -> tuple[str, int | None, dict[str, Any]]:
+    return (
+        TIER_CHANGED,
+        row["customer_id"],
+        {
+            "customer_id": row["customer_id"],
+            "from": row["from_tier"],
+            "to": row["to_tier"],
+            "as_of": yardstick.as_of.isoformat(),
+            "run_id": str(yardstick.run_id) if yardstick.run_id else None,
+        },
+    )

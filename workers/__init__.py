@@ -1,0 +1,1 @@
+"""Wiring of the background work: which bells ring what, the polls, start and stop."""

@@ -1,0 +1,77 @@
+"""Everything that a worker process holds, and which bell wakes what, on one screen."""
+
+import asyncio
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from app.access.entry import Entry, in_shop
+from app.access.shops import Shops
+from app.changes import jobs
+from app.changes import repository as changes
+from app.core.bell import Bell
+from app.core.config import Settings
+from app.core.crypto import RootKey
+from app.main import open_database
+from app.orders import repository as orders
+from app.orders.service import settle_refunds
+from app.refresh import rescore
+from app.refresh.jobs import ask_for_nightly_run, refresh_changed
+from workers.rounds import Rounds, Work
+
+log = structlog.get_logger(__name__)
+
+_TICK_SECONDS: Final = 60.0
+
+
+class House:
+    """The services of one worker process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bell = Bell(settings.redis_url.get_secret_value(), queue=settings.worker_queue)
+        database = open_database(settings, self.bell)
+        root = RootKey(settings.root_key_bytes)
+        self.entry = Entry(database, root, Shops(database, root))
+        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run}
+        self.rounds = Rounds(
+            self.entry,
+            {
+                changes.CHANGES_BELL: Work(
+                    changes.HAS_CHANGES, partial(refresh_changed, self.entry, settings.refresh_batch)
+                ),
+                orders.REFUNDS_BELL: Work(orders.HAS_WAITING, partial(_settle_refunds, self.entry)),
+                jobs.JOBS_BELL: Work(
+                    jobs.HAS_DUE,
+                    partial(_run_job, self.entry, handlers, settings.lease_seconds),
+                ),
+            },
+        )
+
+    def ticks(self) -> list[Coroutine[Any, Any, None]]:
+        """Loops that make work fall due with time."""
+        return [self._nightly()]
+
+    async def _nightly(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            try:
+                for shop_id in await self.entry.shops.ids():
+                    await ask_for_nightly_run(self.entry, shop_id)
+            except Exception:
+                log.exception("tick_failed")
+
+    async def close(self) -> None:
+        """Stop sending and disconnect."""
+        await self.bell.close()
+        await self.entry.database.close()
+
+
+async def _settle_refunds(entry: Entry, shop_id: int) -> int:
+    return await in_shop(entry, shop_id, settle_refunds)
+
+
+async def _run_job(entry: Entry, handlers: dict[str, jobs.Handler], lease_seconds: float, shop_id: int) -> int:
+    return await jobs.run_due(entry, shop_id, handlers, lease_seconds=lease_seconds)
