@@ -1,0 +1,1 @@
+"""The command line for operators; output that is data goes to stdout, everything else to stderr."""
