@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
 
 from app.access.credentials import NewClient, create_client
@@ -106,6 +108,17 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
     service = create_app(settings)
     async with service.router.lifespan_context(service):
         yield service
+
+
+@pytest.fixture(scope="session")
+async def base_url(app: FastAPI) -> AsyncIterator[str]:
+    """The same service on a real port, for clients that are not ours to hand a transport."""
+    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    await serving
 
 
 @pytest.fixture(scope="session")

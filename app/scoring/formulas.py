@@ -71,7 +71,7 @@ SCORE_ROW: Final = f"""
     case when s.orders > 0 then 6 - ({_score(_RECENCY, "run.recency_cuts")}) end as r,
     case when s.orders > 0 then {_score("s.orders", "run.orders_cuts")} end as f,
     case when s.orders > 0 then {_score("s.net_fen", "run.amount_cuts")} end as m,
-    case when s.orders > 0 and run.id is not null then
+    case when s.orders > 0 and run.scored > 0 then
         case when {_RECENCY} <= run.recency_mean then
             case when s.orders >= run.orders_mean
                 then case when s.net_fen >= run.amount_mean then '重要价值客户' else '一般价值客户' end

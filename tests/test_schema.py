@@ -1,0 +1,104 @@
+"""The schema: tables and models agree, and the wall between shops stands around every table."""
+
+import asyncpg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.access.entry import Entry
+from app.access.shops import Shop
+from app.core.db import ROLE, sqlalchemy_url, statement
+from app.tables import metadata
+from tests.conftest import Api, Rows
+
+TENANT = sorted(table.fullname for table in metadata.tables.values() if table.info["kind"] == "tenant")
+
+
+async def test_migrations_and_models_agree(database_url: str) -> None:
+    def compare(connection: Connection) -> list[object]:
+        options = {"include_schemas": True, "include_name": lambda name, kind, _: kind != "schema" or name in _SCHEMAS}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+    engine = create_async_engine(sqlalchemy_url(database_url))
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(compare)
+    await engine.dispose()
+    assert differences == []
+
+
+_SCHEMAS = (None, "public", "vault")
+
+
+async def test_every_table_with_a_shop_is_walled_and_registered(rows: Rows) -> None:
+    found = await rows(
+        """
+        select case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname as name,
+               c.relrowsecurity, c.relforcerowsecurity, k.kind,
+               exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal) as triggered,
+               (select array_agg(p.polqual is not null and (p.polwithcheck is not null or p.polcmd = 'r'))
+                from pg_policy p where p.polrelid = c.oid) as policies
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute a on a.attrelid = c.oid and a.attname = 'shop_id'
+        left join table_kinds k
+            on k.name = case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
+        where c.relkind in ('r', 'p') and n.nspname in ('public', 'vault')
+        order by 1
+        """
+    )
+    assert [row["name"] for row in found] == TENANT
+    for row in found:
+        assert row["relrowsecurity"], row
+        assert row["relforcerowsecurity"], row
+        assert row["kind"] == "tenant", row
+        assert row["policies"], row
+        assert all(row["policies"]), row
+        assert not row["triggered"], row
+
+
+async def test_every_key_begins_with_the_shop(rows: Rows) -> None:
+    found = await rows(
+        """
+        select c.relname, i.indexrelid::regclass::text as index, a.attname as first_column
+        from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+        join table_kinds k on k.kind = 'tenant'
+            and k.name = case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
+        """
+    )
+    others = {row["index"] for row in found if row["first_column"] != "shop_id"}
+    assert others == {"ix_credentials_lookup"}, "a bearer's row is found by its hash before the shop is known"
+
+
+async def test_the_service_role_owns_nothing(rows: Rows) -> None:
+    assert await rows("select * from pg_tables where tableowner = $1", ROLE) == []
+    (role,) = await rows("select rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname = $1", ROLE)
+    assert role == {"rolsuper": False, "rolbypassrls": False, "rolcanlogin": False}
+
+
+@pytest.mark.parametrize("table", TENANT)
+async def test_without_a_shop_there_are_no_rows(entry: Entry, api: Api, rows: Rows, table: str) -> None:
+    await api.post("/v1/customers", {"identities": [{"kind": "mobile", "value": "13800000001"}]})
+    count = statement(text(f"select count(*) from {table}"))  # noqa: S608 a table of ours
+    async with entry.database.transaction() as db:
+        assert await db.fetch_value(count) == 0
+    if table in ("customers", "identities", "vault.person_keys", "customer_changes", "domain_events"):
+        assert await rows(f"select 1 from {table} limit 1"), "so the count above could have seen some"  # noqa: S608
+
+
+async def test_the_wall_holds_over_reused_connections(entry: Entry, shop: Shop, other_shop: Shop, api: Api) -> None:
+    await api.post("/v1/customers", {"identities": [{"kind": "mobile", "value": "13800000002"}]})
+    shops_seen = statement(text("select distinct shop_id from customers"))
+    for turn in range(200):
+        here = shop if turn % 2 else other_shop
+        async with entry.database.transaction(here.id) as db:
+            seen = {row["shop_id"] for row in await db.fetch(shops_seen)}
+        assert seen == ({shop.id} if here is shop else set())
+
+
+async def test_a_row_cannot_be_written_into_another_shop(entry: Entry, shop: Shop, other_shop: Shop) -> None:
+    mark = statement(text("insert into customer_changes (shop_id, customer_id, changed_at) values (:shop, 1, now())"))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with entry.database.transaction(shop.id) as db:
+            await db.execute(mark, shop=other_shop.id)
