@@ -1,0 +1,58 @@
+"""Whom an account means. The number 2 is a mobile in one system and a fan in another: the API's version decides."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from app.customers.schemas import IdentityWrite
+from app.youzan import repository
+from app.youzan.calling import FacadeCall
+from app.youzan.errors import INVALID, BusinessRefusal
+from app.youzan.parameters import Parameters
+from app.youzan.repository import Found
+
+ACCOUNT_ID: Final = "account_id"  # our own number
+OPEN_ID: Final = "open_id"  # our own number, enciphered
+
+# System S: texts.
+TEXT: Final[Mapping[str, str]] = {
+    "FansID": "fans_id",
+    "Mobile": "mobile",
+    "YouZanAccount": ACCOUNT_ID,
+    "OpenUserId": "open_user_id",
+    "WeiXinOpenId": "wechat_openid",
+    "YzOpenId": OPEN_ID,
+}
+# System N: the current numbers.
+NUMBER: Final[Mapping[str, str]] = {"1": "fans_id", "2": "mobile", "3": "open_user_id", "5": OPEN_ID}
+
+
+class Account(Parameters):
+    """`account`: a type of the API's system, and the value; a number as value is taken as its text."""
+
+    account_type: str
+    account_id: str
+
+
+async def find(call: FacadeCall, account: Account, *, beside: str = "") -> Found | None:
+    """The customer with that account, or None. `beside` names a kind of identity to bring along.
+
+    Raises: BusinessRefusal when the type is not one of the API's, ValidationError when the value cannot be of its type.
+    """
+    kind = call.accounts.get(account.account_type)
+    if kind is None:
+        raise BusinessRefusal(INVALID, f"account_type is one of {', '.join(call.accounts)}")
+    if kind == OPEN_ID:
+        return await find_open_id(call, account.account_id, beside=beside)
+    if kind == ACCOUNT_ID:
+        if not (account.account_id.isascii() and account.account_id.isdigit()):
+            raise BusinessRefusal(INVALID, "account_id: expected digits")
+        return await repository.find_by_id(call.db, call.shop, int(account.account_id[:20]), beside=beside)
+    # Refused by the identity's own rules, the same as when it is written.
+    identity = IdentityWrite.model_validate({"kind": kind, "value": account.account_id})
+    return await repository.find_by_identity(call.db, call.shop, identity, beside=beside)
+
+
+async def find_open_id(call: FacadeCall, open_id: str, *, beside: str = "") -> Found | None:
+    """The customer behind a `yz_open_id` of this shop, or None."""
+    customer_id = call.root.read_open_id(call.shop.id, open_id)
+    return await repository.find_by_id(call.db, call.shop, customer_id, beside=beside) if customer_id else None

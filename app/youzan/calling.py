@@ -1,0 +1,47 @@
+"""What a call is: a row of the registry, and the circumstances its handler works in."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
+
+from app.access.entry import Caller
+from app.access.scopes import Scope
+from app.access.shops import Shop
+from app.core.crypto import RootKey
+from app.core.db import Connection
+from app.core.ids import CustomerIds
+from app.youzan.parameters import Parameters
+
+P = TypeVar("P", bound=Parameters)
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, slots=True)
+class FacadeCall:
+    """One call of one caller, inside its transaction; `accounts` is the meaning of its account types."""
+
+    db: Connection
+    shop: Shop
+    caller: Caller
+    root: RootKey
+    ids: CustomerIds
+    accounts: Mapping[str, str]
+
+    def open_id(self, customer_id: int) -> str:
+        """The customer's `yz_open_id`."""
+        return self.root.open_id(self.shop.id, customer_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Api(Generic[P, D]):
+    """One API in one version."""
+
+    name: str
+    version: str
+    scope: Scope
+    parameters: type[P]
+    data: TypeAdapter[D]
+    handle: Callable[[FacadeCall, P], Awaitable[D]]
+    accounts: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,66 @@
+"""Refusals in Youzan's numbers: those of its gateway, and those of the business behind it."""
+
+from typing import Final
+
+from pydantic import ValidationError
+
+from app.core.problems import field_problems
+
+GATEWAY: Final = {
+    4001: "非法请求地址",
+    4004: "非法的Content",
+    4005: "非法的API",
+    4007: "非法的请求姿势",
+    4010: "参数类型不匹配",
+    4101: "请求太频繁",
+    4201: "非法的请求凭证",
+    4202: "请求凭证过期",
+    4203: "Token 不存在",
+    4204: "无权限访问",
+    5001: "系统异常",
+}
+
+INVALID: Final = 141500101
+MISSING: Final = 141001107
+OTHER_SHOP: Final = 144100000
+LOGGED_OFF: Final = 144100001
+OVER_LIMIT: Final = 142710032
+
+BUSINESS: Final = {
+    INVALID: "invalid params",
+    MISSING: "客户不存在",
+    141502108: "客户不存在",
+    141502109: "customer already exist",
+    143001027: "customer already exist",
+    OTHER_SHOP: "客户不属于当前店铺",
+    LOGGED_OFF: "客户不存在或已注销",
+    OVER_LIMIT: "超过列表获取总数",
+}
+
+
+class GatewayRefusal(Exception):
+    """Refused before the business was reached; answered as `gw_err_resp`."""
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = f"{GATEWAY[code]}，{detail}" if detail else GATEWAY[code]
+
+
+class BusinessRefusal(Exception):
+    """Refused by the business; answered in the envelope with `success` false."""
+
+    def __init__(self, code: int, detail: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = f"{BUSINESS[code]}: {detail}" if detail else BUSINESS[code]
+
+
+def of_validation(error: ValidationError) -> GatewayRefusal | BusinessRefusal:
+    """A wrong type is the gateway's to refuse (4010); a missing or unacceptable value is the business's (141500101)."""
+    errors = error.errors(include_input=False, include_url=False, include_context=False)
+    for entry in errors:
+        if entry["type"].endswith(("_type", "_parsing", "_parsing_size", "_from_float")):
+            return GatewayRefusal(4010, field_problems([entry])[0]["field"])
+    first = field_problems(errors)[0]
+    return BusinessRefusal(INVALID, f"{first['field']}: {first['message']}")

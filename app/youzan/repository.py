@@ -1,0 +1,102 @@
+"""The façade's reads where one statement must bring what two of the house's own would: a customer by account."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import text
+
+from app.access.shops import Shop
+from app.core.db import Connection, Row, statement
+from app.customers import records
+from app.customers.records import Customer
+from app.customers.schemas import IdentityWrite
+from app.customers.service import value_hash
+
+_BESIDE: Final = """
+    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+    left join lateral (
+        select i.value, i.origin_customer_id, w.wrapped
+        from identities i
+        join vault.person_keys w on w.shop_id = i.shop_id and w.customer_id = i.origin_customer_id
+        where i.shop_id = c.shop_id and i.customer_id = c.id and i.kind = :beside
+        order by i.first_seen_at desc, i.value_hash
+        limit 1
+    ) b on true
+"""
+_COLUMNS: Final = """
+    c.*, k.wrapped, b.value as beside_value, b.origin_customer_id as beside_origin, b.wrapped as beside_wrapped
+"""
+
+BY_ID = statement(
+    text(f"select {_COLUMNS} from customers c {_BESIDE} where c.shop_id = :shop_id and c.id = :id")  # noqa: S608 ours
+)
+BY_IDENTITY = statement(
+    text(
+        f"""
+        select {_COLUMNS}
+        from identities f join customers c on c.shop_id = f.shop_id and c.id = f.customer_id
+        {_BESIDE}
+        where f.shop_id = :shop_id and f.kind = :kind and f.value_hash = :value_hash
+        """  # noqa: S608 ours
+    )
+)
+FANS_IDS = statement(
+    text(
+        """
+        select i.customer_id, i.value, i.origin_customer_id, k.wrapped
+        from identities i
+        join vault.person_keys k on k.shop_id = i.shop_id and k.customer_id = i.origin_customer_id
+        where i.shop_id = :shop_id and i.customer_id = any(cast(:ids as bigint[])) and i.kind = 'fans_id'
+        order by i.first_seen_at, i.value_hash
+        """
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A customer, and the newest identity of the kind that was asked for beside it."""
+
+    customer: Customer
+    beside: str | None
+
+    @property
+    def gone(self) -> bool:
+        """Logged off: the person was erased, and the number stays."""
+        return self.customer.status == "erased"
+
+
+async def find_by_id(db: Connection, shop: Shop, customer_id: int, *, beside: str = "") -> Found | None:
+    """The shop's customer with that number, or None."""
+    if customer_id >= 2**53:
+        return None
+    return _found(shop, await db.fetch_one(BY_ID, shop_id=shop.id, id=customer_id, beside=beside))
+
+
+async def find_by_identity(db: Connection, shop: Shop, identity: IdentityWrite, *, beside: str = "") -> Found | None:
+    """The customer who holds an identity, or None."""
+    row = await db.fetch_one(
+        BY_IDENTITY, shop_id=shop.id, kind=identity.kind, value_hash=value_hash(shop, identity), beside=beside
+    )
+    return _found(shop, row)
+
+
+async def fans_ids(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, int]:
+    """The newest fan number of each customer who has one."""
+    found: dict[int, int] = {}
+    for row in await db.fetch(FANS_IDS, shop_id=shop.id, ids=list(customer_ids)):
+        value = records.person_key(shop, row).open("identities.value", row["value"])
+        if value.isdecimal() and len(value) < 19:
+            found[row["customer_id"]] = int(value)
+    return found
+
+
+def _found(shop: Shop, row: Row | None) -> Found | None:
+    if row is None:
+        return None
+    beside = None
+    if row["beside_value"] is not None:
+        key = shop.keys.person(row["beside_origin"], row["beside_wrapped"])
+        beside = key.open("identities.value", row["beside_value"])
+    return Found(records.open_customer(shop, row), beside)

@@ -1,0 +1,23 @@
+"""Where the façade is mounted. Its calls are described by Youzan's own documents, not by our OpenAPI one."""
+
+from fastapi import APIRouter
+from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.routing import Route
+
+from app.youzan.gateway import Gateway
+from app.youzan.tokens import TokenEndpoint
+
+
+class _Anything(PathConvertor):
+    """Starlette's own stops at a line break, and the caller would hear HTTP 404 instead of 4001."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("anything", _Anything())
+
+router = APIRouter()
+router.routes += [
+    Route("/auth/token", TokenEndpoint(), include_in_schema=False),
+    Route("/api/{rest:anything}", Gateway(), include_in_schema=False),
+]

@@ -1,0 +1,113 @@
+"""A caller of the façade, with a token got the way that clients get theirs."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from app.access.shops import Shop
+from tests.conftest import Api, MakeApi
+
+CREATE = "youzan.scrm.customer.create/3.0.0"
+UPDATE = "youzan.scrm.customer.update/3.0.0"
+GET = "youzan.scrm.customer.get/3.1.0"
+DETAIL = "youzan.scrm.customer.detail.get/1.0.1"
+SEARCH = "youzan.scrm.customer.search/3.1.2"
+LIST = "youzan.scrm.customer.list/1.0.0"
+ALL = (CREATE, UPDATE, GET, DETAIL, "youzan.scrm.customer.detail.get/1.0.0", SEARCH, LIST)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Facade:
+    """One client of one shop."""
+
+    api: Api
+    shop: Shop
+    token: str
+
+    async def raw(self, path: str, method: str = "POST", *, token: str | None = None, **options: Any) -> Json:
+        """Any request below /api/ with the token in the query; checks what holds for every answer."""
+        params = [*options.pop("params", {}).items(), ("access_token", token or self.token)]
+        return envelope(await self.api.http.request(method, f"/api/{path}", params=params, **options))
+
+    async def call(self, api: str, **parameters: Any) -> Json:
+        """A call as current SDKs make it."""
+        return await self.raw(api, json=parameters)
+
+    async def data(self, api: str, **parameters: Any) -> Any:
+        """The `data` of a call that succeeds."""
+        answer = await self.call(api, **parameters)
+        assert answer.get("success") is True, answer
+        return answer["data"]
+
+    async def code(self, api: str, **parameters: Any) -> int:
+        """The code of a call that is refused."""
+        return code_of(await self.call(api, **parameters))
+
+    async def create(self, mobile: str = "13800000000", **profile: Any) -> str:
+        """A new customer's `yz_open_id`."""
+        open_id: str = (await self.data(CREATE, mobile=mobile, customer_create=profile))["yz_open_id"]
+        return open_id
+
+    async def detail(self, open_id: str, fields: str = "user_base") -> Json:
+        """A customer's detail."""
+        found: Json = await self.data(DETAIL, yz_open_id=open_id, fields=fields)
+        return found
+
+
+def envelope(answer: httpx.Response) -> Json:
+    """The body, once it is what any client can read: HTTP 200, JSON, one of the three envelopes, a trace id."""
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    body: Json = answer.json()
+    if "gw_err_resp" in body:
+        assert list(body) == ["gw_err_resp"]
+        refused = body["gw_err_resp"]
+        assert set(refused) == {"trace_id", "err_code", "err_msg"}
+        assert isinstance(refused["err_code"], int)
+        assert refused["err_msg"]
+        assert refused["trace_id"].startswith("yz7-")
+    else:
+        assert set(body) == {"trace_id", "code", "success", "message", "data"}
+        assert body["trace_id"].startswith("yz7-")
+        assert (body["code"] == 200) is body["success"]
+        assert (body["data"] is None) is not body["success"]
+        assert body["message"]
+    return body
+
+
+def code_of(body: Json) -> int:
+    """200, the business code or the gateway's."""
+    code: int = body["gw_err_resp"]["err_code"] if "gw_err_resp" in body else body["code"]
+    return code
+
+
+@pytest.fixture
+async def make_facade(make_api: MakeApi) -> Any:
+    """`await make_facade(shop, "customers:read")`: a client with these scopes."""
+
+    async def make(of: Shop, scopes: str = "all") -> Facade:
+        api = await make_api(of, scopes)
+        answer = await api.post(
+            "/auth/token",
+            {
+                "client_id": api.client.client_id,
+                "client_secret": api.client.client_secret,
+                "authorize_type": "silent",
+                "grant_id": of.id,
+                "refresh": False,
+            },
+        )
+        return Facade(api, of, answer.json()["data"]["access_token"])
+
+    return make
+
+
+@pytest.fixture
+async def facade(make_facade: Any, shop: Shop) -> Facade:
+    """A client that may do everything in the test's shop."""
+    made: Facade = await make_facade(shop)
+    return made
