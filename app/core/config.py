@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     root_key: Annotated[SecretStr, AfterValidator(_root_key_is_usable)]
 
     database_pool_size: int = Field(default=16, ge=1, le=500)
-    database_acquire_timeout_seconds: float = Field(default=4.0, gt=0)
+    database_acquire_timeout_seconds: float = Field(default=10.0, gt=0)
     database_statement_timeout_seconds: float = Field(default=30.0, gt=0)
     database_pgbouncer: bool = Field(default=False, description="The pool is behind PgBouncer in transaction mode")
 

@@ -1,41 +1,32 @@
 """The one guarded HTTP client through which everything outgoing leaves."""
 
 import asyncio
-import socket
 import ssl
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import anyio
 import httpcore
 import httpx
 
-from app.core.targets import BadUrl, Network, check_url, is_allowed
+from app.core.guard import (
+    GuardedBackend,
+    GuardedTransport,
+    NotSent,
+    OutboundError,
+    RefusedAddress,
+    Resolve,
+    resolve_by_system,
+)
+from app.core.targets import BadUrl, Network, check_url
 
 __all__ = ["Ambiguous", "BadUrl", "NotSent", "Outbound", "OutboundError", "RefusedAddress", "Reply", "check_url"]
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
 # The client frames the message; a caller's length or encoding could cut a request in half after it was begun.
-_OUR_HEADERS = frozenset(
-    {
-        "accept-encoding",
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-_MAX_ADDRESSES_TRIED = 4
+_OUR_HEADERS = {"accept-encoding", "connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"}
 _PHASES = {
     "connection.connect_tcp": "connect",
     "connection.start_tls": "tls",
@@ -43,22 +34,6 @@ _PHASES = {
     "http11.receive_response_headers": "reply",
     "http11.receive_response_body": "body",
 }
-
-
-class OutboundError(Exception):
-    """A request without a usable reply. `reason` is a short constant, fit for logs and the delivery list."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class NotSent(OutboundError):
-    """Not one byte of the request left: trying again cannot send twice."""
-
-
-class RefusedAddress(NotSent):
-    """The target is guarded: a URL, port or address that this installation does not call."""
 
 
 class Ambiguous(OutboundError):
@@ -84,7 +59,8 @@ class Outbound:
 
     Args:
         allow_networks: networks that may be called although they are not public.
-        timeout_seconds: for the whole exchange: waiting for the pool, names, TLS, and the last byte of the body.
+        timeout_seconds: for the whole exchange, from the name to the last byte of the body.
+        connect_timeout_seconds: before that, for a free connection; within it, for each address tried and for TLS.
         max_response_bytes: kept of a body, before and after decompression; the rest is not read.
         max_connections: in use at once; callers above this number wait, and time out as NotSent.
         max_keepalive_connections: open and idle, on top of those.
@@ -103,6 +79,7 @@ class Outbound:
         *,
         allow_networks: Sequence[Network] = (),
         timeout_seconds: float = 15.0,
+        connect_timeout_seconds: float = 5.0,
         max_response_bytes: int = 65_536,
         max_connections: int = 100,
         max_keepalive_connections: int = 20,
@@ -112,17 +89,18 @@ class Outbound:
     ) -> None:
         self._allow_networks = tuple(allow_networks)
         self._timeout_seconds = timeout_seconds
+        self._connect_timeout_seconds = connect_timeout_seconds
         self._max_response_bytes = max_response_bytes
         # The queue is ours: in httpcore's, a request cancelled just after it was given a new connection takes that
         # connection's place in the pool for good.
         self._places = asyncio.Semaphore(max_connections)
-        self._transport = _GuardedTransport(
+        self._transport = GuardedTransport(
             httpcore.AsyncConnectionPool(
                 ssl_context=tls or httpx.create_ssl_context(trust_env=False),
                 max_connections=None,
                 max_keepalive_connections=max_keepalive_connections,
                 keepalive_expiry=keepalive_seconds,
-                network_backend=_GuardedBackend(self._allow_networks, resolve or resolve_by_system),
+                network_backend=GuardedBackend(self._allow_networks, resolve or resolve_by_system),
             )
         )
 
@@ -151,17 +129,25 @@ class Outbound:
         """
         progress = _Progress()
         request = self._build(method, url, content, headers or {}, progress)
+        await self._take_place()
         try:
-            # anyio's timeout, not asyncio's: httpcore guards its clean-up with anyio, and only from anyio's.
-            with anyio.fail_after(self._timeout_seconds):
-                async with self._places:
-                    return await self._exchange(request, progress)
+            return await _cancelled_by_anyio(lambda: self._exchange(request, progress), self._timeout_seconds)
         except TimeoutError as error:
             raise progress.failure(f"timeout_in_{progress.phase}") from error
         except httpx.LocalProtocolError as error:  # a header that is no header; framing is ours, so nothing was written
             raise NotSent("bad_headers") from error
         except (httpx.HTTPError, OSError) as error:  # OSError: TLS records broken after the handshake
             raise progress.failure(_reason(error)) from error
+        finally:
+            self._places.release()
+
+    async def _take_place(self) -> None:
+        # A limit of its own: a request that waited through most of the other would be sent and at once given up.
+        try:
+            with anyio.fail_after(self._connect_timeout_seconds):
+                await self._places.acquire()
+        except TimeoutError as error:
+            raise NotSent("timeout_in_queue") from error
 
     def _build(
         self, method: str, url: str, content: bytes, headers: Mapping[str, str], progress: "_Progress"
@@ -178,7 +164,7 @@ class Outbound:
             merged.update(headers)
         except UnicodeEncodeError as error:
             raise NotSent("bad_headers") from error
-        extensions = {"trace": progress, "timeout": {"connect": min(5.0, self._timeout_seconds)}}
+        extensions = {"trace": progress, "timeout": {"connect": self._connect_timeout_seconds}}
         return httpx.Request(method, target, headers=merged, content=content, extensions=extensions)
 
     async def _exchange(self, request: httpx.Request, progress: "_Progress") -> Reply:
@@ -193,102 +179,11 @@ class Outbound:
         return Reply(response.status_code, response.headers, body, cut)
 
 
-async def resolve_by_system(host: str, port: int) -> Sequence[str]:
-    """Ask the system's resolver, in a thread: it goes on there after a timeout. Raises: OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
-
-
-class _GuardedTransport(httpx.AsyncHTTPTransport):
-    """httpx's own transport over a pool of ours: it offers no parameter for the network backend.
-
-    Should httpx rename the attribute, every request fails; none goes out unguarded.
-    """
-
-    def __init__(self, pool: httpcore.AsyncConnectionPool) -> None:
-        self._pool = pool
-
-
-class _GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Resolves, judges and connects in one step, so the address judged is the address called.
-
-    TLS is started above this layer with the host of the URL, so certificates are checked against the name.
-    """
-
-    def __init__(self, allow_networks: Sequence[Network], resolve: Resolve) -> None:
-        self._allow_networks = allow_networks
-        self._resolve = resolve
-        self._sockets = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the base class
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        timed_out = False
-        for address in (await self._addresses(host, port))[:_MAX_ADDRESSES_TRIED]:
-            try:
-                return _Stream(await self._sockets.connect_tcp(address, port, timeout, local_address, socket_options))
-            except httpcore.ConnectTimeout:
-                timed_out = True
-            except httpcore.ConnectError:
-                pass
-        raise NotSent("connect_timeout" if timed_out else "connect_failed")
-
-    async def _addresses(self, host: str, port: int) -> list[str]:
-        try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
-        except (OSError, UnicodeError) as error:
-            raise NotSent("name_not_resolved") from error
-        if not found:
-            raise NotSent("name_not_resolved")
-        # One closed address refuses the name. Calling only the open ones would hide a name that points inside,
-        # by attack or by mistake, and make the outcome depend on which answer the resolver gave this time.
-        if not all(is_allowed(ip_address(address), self._allow_networks) for address in found):
-            raise RefusedAddress("address_refused")
-        return found
-
-
-class _Stream(httpcore.AsyncNetworkStream):
-    """A TCP stream that is closed when its TLS handshake is cancelled; httpcore's own would stay open."""
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 -- the base class
-        return await self._stream.read(max_bytes, timeout)
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- the base class
-        await self._stream.write(buffer, timeout)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
-    async def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 -- the base class
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await self._stream.aclose()
-            raise
-
-
 class _Progress:
     """How far a request came; httpcore calls it at each step of the request that carries it."""
 
     def __init__(self) -> None:
-        self.phase = "queue"
+        self.phase = "connect"
         self.status: int | None = None
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:
@@ -297,9 +192,31 @@ class _Progress:
             self.phase = _PHASES.get(step, self.phase)
 
     def failure(self, reason: str) -> OutboundError:
-        if self.phase in {"queue", "connect", "tls"}:
+        if self.phase in {"connect", "tls"}:
             return NotSent(reason)
         return Ambiguous(reason, self.status)
+
+
+async def _cancelled_by_anyio(work: Callable[[], Awaitable[Reply]], timeout_seconds: float) -> Reply:
+    """The work's reply or error, from a task of its own.
+
+    httpcore shields its clean-up from anyio's cancellation only. A caller cancelled by asyncio, directly or by a
+    timeout, would leave connections open and marked as in use; a task group turns the one kind into the other.
+    """
+    outcome: list[Reply | Exception] = []
+
+    async def run() -> None:
+        try:
+            with anyio.fail_after(timeout_seconds):
+                outcome.append(await work())
+        except Exception as error:
+            outcome.append(error)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def _reason(error: Exception) -> str:
@@ -312,13 +229,11 @@ def _reason(error: Exception) -> str:
 
 async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
     body = bytearray()
-    # httpx types it as an iterator; closed here, a body that is left unread does not wait for the garbage collector.
-    async with aclosing(cast(AsyncGenerator[bytes, None], response.aiter_raw())) as chunks:
-        async for chunk in chunks:
-            room = limit - len(body)
-            body += chunk[:room]
-            if len(chunk) > room:
-                return bytes(body), True
+    async for chunk in response.aiter_raw():
+        room = limit - len(body)
+        body += chunk[:room]
+        if len(chunk) > room:
+            return bytes(body), True
     return bytes(body), False
 
 

@@ -52,6 +52,11 @@ def _check(value: Any, long_strings: bool, nul: bool, depth: int) -> None:
 class LimitedRequest(Request):
     """A request whose JSON is read by `parse_json`."""
 
+    def is_json(self) -> bool:
+        """Whether the body claims to be JSON, or claims nothing."""
+        kind = self.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        return kind == "application/json" or kind.endswith("+json")
+
     async def json(self) -> Any:
         """The parsed body. Raises BadRequest, Unprocessable."""
         if not hasattr(self, "_json"):
@@ -68,6 +73,9 @@ class SafeRoute(APIRoute):
 
         async def handle_safely(request: Request) -> Response:
             limited = LimitedRequest(request.scope, request.receive)
+            # Read here, because FastAPI turns whatever reading raises into one plain 400.
+            if await limited.body() and limited.is_json():
+                await limited.json()
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
                     return await handle(limited)

@@ -58,7 +58,11 @@ class _Claim(NamedTuple):
 class _Known:
     customer_id: int
     origin: int
-    key: PersonKey
+    wrapped: bytes
+
+    def key(self, shop: Shop) -> PersonKey:
+        """Unwrapped only where something is sealed or opened: most writes find a customer and change nothing."""
+        return shop.keys.person(self.origin, self.wrapped)
 
 
 def value_hash(shop: Shop, identity: IdentityWrite) -> bytes:
@@ -193,9 +197,7 @@ async def _holders(db: Connection, shop: Shop, claims: list[_Claim]) -> dict[tup
         return {}
     rows = await repository.owners(db, shop.id, [c.kind for c in claims], [c.value_hash for c in claims])
     return {
-        (row["kind"], row["value_hash"]): _Known(
-            row["customer_id"], row["origin_customer_id"], records.person_key(shop, row)
-        )
+        (row["kind"], row["value_hash"]): _Known(row["customer_id"], row["origin_customer_id"], row["wrapped"])
         for row in rows
     }
 
@@ -203,7 +205,7 @@ async def _holders(db: Connection, shop: Shop, claims: list[_Claim]) -> dict[tup
 async def _named(db: Connection, shop: Shop, customer_ids: list[int | None]) -> dict[int, _Known]:
     named = [customer_id for customer_id in customer_ids if customer_id is not None]
     rows = await repository.lock(db, shop.id, named) if named else []
-    return {row["id"]: _Known(row["id"], row["origin_customer_id"], records.person_key(shop, row)) for row in rows}
+    return {row["id"]: _Known(row["id"], row["origin_customer_id"], row["wrapped"]) for row in rows}
 
 
 async def _add(
@@ -237,7 +239,7 @@ async def _add(
         for name, value in zip(people, (*values, *records.seal_profile(key, profile)), strict=True):
             people[name].append(value)
     for person, claim in extras:
-        claim_for(person.customer_id, person.origin, person.key, claim)
+        claim_for(person.customer_id, person.origin, person.key(shop), claim)
     got = await repository.add(db, shop.id, moment, claimed, people)
     for owner, count in expected.items():
         lost_all_of_a_new_one = owner not in got and owner in numbers
@@ -263,14 +265,15 @@ async def _change(
     changed, data = [], []
     for row in await repository.lock(db, shop.id, concerned):
         index, person, extra = known[row["id"]]
-        before = records.open_profile(person.key, row)
+        key = person.key(shop)
+        before = records.open_profile(key, row)
         after = _apply(before, writes[index].fields, extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
         if not differing and not extra:
             continue
         changed.append(row["id"])
         data.append({"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)})
-        for name, value in zip(columns, records.seal_profile(person.key, after), strict=True):
+        for name, value in zip(columns, records.seal_profile(key, after), strict=True):
             columns[name].append(value)
         outcomes[index] = Outcome(UPDATED, row["id"])
     if changed:

@@ -19,6 +19,14 @@ BATCH: Final = 500
 _CONCURRENT: Final = 4
 _CONSENTING: Final = 3  # every n-th member has not agreed to marketing
 
+TEMPLATE: Final = "come-back"
+_TEMPLATE: Final = {
+    "channel": "webhook",
+    "category": "marketing",
+    "body": "我们想念您!凭此消息到店可享{discount}折,有效期至{until}。拒收请回复R",
+}
+_KINDS: Final = ["touch.requested", "tier.changed"]
+
 Update = Callable[..., None]
 
 
@@ -60,6 +68,21 @@ def brand(progress: Callable[[str], AbstractContextManager[Any]], *, base_url: s
                 update(sent, len(chain.orders))
     with progress("refunds, consents") as update:
         asyncio.run(_singles(chain, members, update, base_url, api_key))
+
+
+def sandbox(base_url: str, api_key: str, shop_id: int) -> None:
+    """A template, and an endpoint at the demo's own inbox, moved along when the demo runs on another port."""
+    inbox = f"/sandbox/inbox/{shop_id}"
+    with httpx.Client(
+        base_url=base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, trust_env=False
+    ) as http:
+        _ok(http.put(f"/v1/templates/{TEMPLATE}", json=_TEMPLATE))
+        endpoints = _ok(http.get("/v1/webhooks")).json()["items"]
+        ours = next((endpoint for endpoint in endpoints if endpoint["url"].endswith(inbox)), None)
+        if ours is None:
+            _ok(http.post("/v1/webhooks", json={"url": base_url + inbox, "kinds": _KINDS}))
+        elif ours["url"] != base_url + inbox:
+            _ok(http.patch(f"/v1/webhooks/{ours['id']}", json={"url": base_url + inbox}))
 
 
 def score(base_url: str, api_key: str, update: Update, look_after: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -101,8 +101,7 @@ class Demo:
     def totals(self) -> Totals:
         """Counts and sums, from the database."""
         found = inside.run(self._environment, inside.totals, self.facts.shop_id)
-        paid_at = datetime.combine(self.as_of - timedelta(days=1), datetime.min.time(), UTC).replace(hour=4)
-        return Totals(**found, try_paid_at=paid_at.isoformat())
+        return Totals(**found, try_paid_at=f"{self.as_of - timedelta(days=1)}T00:30:00")
 
     def _start(self, stack: ExitStack) -> None:
         if self._orders is not None and not self._orders.is_file():
@@ -137,6 +136,7 @@ class Demo:
             **access,
         )
         self._write_facts()
+        load.sandbox(base_url, access["api_key"], access["shop_id"])
         # The worker starts once the data is in and the shop's day is set, so that it never scores on another day.
         loaded = self._load()
         self._children.add("worker", [*_PYTHON, "worker"], self._environment)

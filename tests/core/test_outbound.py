@@ -5,9 +5,10 @@ import gzip
 import ssl
 import struct
 import time
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
@@ -110,7 +111,8 @@ def resolver(**names: str | Sequence[str]) -> Callable[[str, int], Awaitable[Seq
 
 
 def outbound(**options: Any) -> Outbound:
-    return Outbound(**{"allow_networks": LOOPBACK, "timeout_seconds": 5.0} | options)
+    settings: dict[str, Any] = {"allow_networks": LOOPBACK, "timeout_seconds": 5.0}
+    return Outbound(**settings | options)
 
 
 # ---- What is sent, what comes back
@@ -178,7 +180,7 @@ HOSTILE_HOSTS = [
         "LOCALHOST",
         "localhost.",
         "a.localhost",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 -- not bound to, refused
         "0.1.2.3",
     ),
     *("10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1", "100.100.100.200"),
@@ -303,10 +305,8 @@ def test_public_urls_pass(url: str) -> None:
 
 @given(st.text() | st.text("http://[]:@.0x7f1%", max_size=30).map(lambda text: "http://" + text))
 def test_checking_raises_nothing_else(url: str) -> None:
-    try:
+    with suppress(BadUrl):
         check_url(url)
-    except BadUrl as error:
-        assert len(str(error)) < 150
 
 
 @given(st.ip_addresses(v=4))
@@ -382,22 +382,15 @@ async def test_rebinding_cannot_win_because_the_name_is_asked_once_and_its_answe
 # ---- Not sent
 
 
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (OSError("no such name"), "name_not_resolved"),
-        (UnicodeError("label"), "name_not_resolved"),
-        (None, "name_not_resolved"),
-    ],
-)
-async def test_a_name_that_does_not_resolve_is_not_sent(error: Exception | None, reason: str) -> None:
+@pytest.mark.parametrize("error", [OSError("no such name"), UnicodeError("label"), None])
+async def test_a_name_that_does_not_resolve_is_not_sent(error: Exception | None) -> None:
     async def fail(host: str, port: int) -> list[str]:
         if error:
             raise error
         return []
 
     async with outbound(resolve=fail) as client:
-        with pytest.raises(NotSent, match=reason) as failed:
+        with pytest.raises(NotSent, match="name_not_resolved") as failed:
             await client.post("https://nowhere.example.com/", b"", {})
     assert not isinstance(failed.value, RefusedAddress)
 
@@ -429,13 +422,16 @@ async def test_the_next_address_is_tried_when_one_does_not_answer() -> None:
 
 
 async def test_a_full_pool_is_not_sent_and_recovers() -> None:
-    async with receiver(never) as there, receiver(says(reply())) as other:
-        async with outbound(max_connections=2, timeout_seconds=0.3) as client:
-            url = f"http://127.0.0.1:{there.port}/"
-            errors = await asyncio.gather(*(client.post(url, b"", {}) for _ in range(8)), return_exceptions=True)
-            assert sorted(type(error).__name__ for error in errors) == ["Ambiguous"] * 2 + ["NotSent"] * 6
-            for _ in range(3):
-                assert (await client.post(f"http://127.0.0.1:{other.port}/", b"", {})).status == 200
+    async with (
+        receiver(never) as there,
+        receiver(says(reply())) as other,
+        outbound(max_connections=2, timeout_seconds=0.4, connect_timeout_seconds=0.2) as client,
+    ):
+        url = f"http://127.0.0.1:{there.port}/"
+        errors = await asyncio.gather(*(client.post(url, b"", {}) for _ in range(8)), return_exceptions=True)
+        assert sorted(map(repr, errors)) == ["Ambiguous('timeout_in_reply')"] * 2 + ["NotSent('timeout_in_queue')"] * 6
+        for _ in range(3):
+            assert (await client.post(f"http://127.0.0.1:{other.port}/", b"", {})).status == 200
     assert len(there.requests) == 2
 
 
@@ -530,13 +526,33 @@ async def test_a_request_that_cannot_be_written_is_ambiguous() -> None:
         await asyncio.sleep(1)
 
 
-async def test_a_cancelled_caller_stays_cancelled() -> None:
-    async with receiver(never) as there, outbound() as client:
-        task = asyncio.create_task(client.post(f"http://127.0.0.1:{there.port}/", b"", {}))
-        await asyncio.sleep(0.1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+async def test_cancelled_callers_stay_cancelled_and_leave_no_connection() -> None:
+    open_there = 0
+
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_there
+        open_there += 1
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf")
+        with suppress(OSError):
+            await reader.read()  # until the client has closed its side
+        open_there -= 1
+
+    async with receiver(half) as there, receiver(says(reply())) as other, outbound(max_connections=3) as client:
+        for yields in range(60):
+            task = asyncio.create_task(client.post(f"http://127.0.0.1:{there.port}/", b"", {}))
+            for _ in range(yields):
+                await asyncio.sleep(0)
+            # Twice: the second one meets the clean-up after the first.
+            task.cancel()
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        calls = (client.post(f"http://127.0.0.1:{other.port}/", b"", {}) for _ in range(9))
+        assert [got.status for got in await asyncio.gather(*calls)] == [200] * 9
+        await asyncio.sleep(0.05)
+        assert there.connections > 10
+        assert open_there == 0
 
 
 # ---- Bodies
@@ -544,7 +560,7 @@ async def test_a_cancelled_caller_stays_cancelled() -> None:
 
 async def huge(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n")
-    for _ in range(1000):
+    for _megabyte in range(1000):
         writer.write(b"a" * 1_000_000)
         await writer.drain()
 
@@ -568,25 +584,22 @@ async def test_the_cap_is_exact(size: int, truncated: bool) -> None:
         assert (got.body, got.truncated) == (b"a" * min(size, 1000), truncated)
 
 
-@pytest.mark.parametrize(
-    ("encoding", "body"),
-    [
-        ("gzip", gzip.compress(bytes(50_000_000))),
-        ("x-gzip", gzip.compress(bytes(50_000_000))),
-        ("GZIP", gzip.compress(bytes(50_000_000))),
-        ("deflate", zlib.compress(bytes(50_000_000))),
-    ],
-)
-async def test_a_compressed_bomb_is_cut(encoding: str, body: bytes) -> None:
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", "deflate"])
+async def test_a_compressed_bomb_is_cut(encoding: str) -> None:
+    body = (zlib if encoding == "deflate" else gzip).compress(bytes(50_000_000))
     answer = says(reply(body, "200 OK", f"content-encoding: {encoding}"))
     async with receiver(answer) as there, outbound(max_response_bytes=100_000) as client:
+        tracemalloc.start()
         got = await client.post(f"http://127.0.0.1:{there.port}/", b"", {})
+        _, peak_bytes = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
     assert (got.body, got.truncated) == (bytes(100_000), True)
+    assert peak_bytes < 2_000_000
 
 
 @pytest.mark.parametrize(
     ("encoding", "body"),
-    [("gzip", b"not gzip"), ("br", b"\x00\x01"), ("gzip, gzip", gzip.compress(gzip.compress(b"a")))],
+    [("gzip", b"not gzip"), ("br", b"\x00\x01"), ("gzip, gzip", gzip.compress(b"a", mtime=0))],
 )
 async def test_what_cannot_be_expanded_stays_as_it_came(encoding: str, body: bytes) -> None:
     async with receiver(says(reply(body, "200 OK", f"content-encoding: {encoding}"))) as there, outbound() as client:
@@ -677,8 +690,8 @@ async def test_a_handshake_without_end_is_not_sent_and_leaves_no_socket(resolve:
         left.set()
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    # The handshake's own limit is the shorter of 5 s and the whole, so a slow resolver makes the whole end first.
-    async with server, outbound(timeout_seconds=5.1 if reason == "tls_timeout" else 0.5, resolve=resolve) as client:
+    # With a slow resolver the limit of the whole is reached before that of the handshake.
+    async with server, outbound(timeout_seconds=0.5, connect_timeout_seconds=0.4, resolve=resolve) as client:
         with pytest.raises(NotSent, match=reason):
             await client.post(f"https://receiver.example.com:{server.sockets[0].getsockname()[1]}/", b"", {})
         await asyncio.wait_for(left.wait(), 1)

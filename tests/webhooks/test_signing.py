@@ -127,7 +127,7 @@ def test_too_old_and_too_new_are_refused(drift: int) -> None:
     ],
 )
 def test_our_own_mistakes_are_value_errors(call: Callable[[], object]) -> None:
-    with pytest.raises(ValueError, match="secret|message id"):
+    with pytest.raises(ValueError, match=r"secret|message id"):
         call()
 
 
