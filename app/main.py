@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from app import api
 from app.access.entry import Entry
+from app.access.limits import Limits
 from app.access.shops import Shops
 from app.core import problems
 from app.core.bell import Bell
@@ -17,6 +18,7 @@ from app.core.health import router as health
 from app.core.ids import CustomerIds
 from app.core.observe import RequestLog
 from app.core.wire import BodyLimit
+from app.sandbox.router import router as sandbox
 
 DESCRIPTION = """
 Customer operations for retailers: customers and orders in, scores and tiers computed, touches out.
@@ -45,6 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.state.bell.start()
         yield
         await app.state.bell.close()
+        await limits.close()
         await app.state.entry.database.close()
 
     app = FastAPI(
@@ -61,10 +64,13 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.bell = Bell(settings.redis_url.get_secret_value(), queue=settings.worker_queue)
     root = RootKey(settings.root_key_bytes)
     database = open_database(settings, app.state.bell)
-    app.state.entry = Entry(database, root, Shops(database, root))
+    limits = Limits(settings.redis_url.get_secret_value())
+    app.state.entry = Entry(database, root, Shops(database, root), limits)
     app.state.customer_ids = CustomerIds()
-    for router in (health, *api.V1):
+    for router in (health, *api.V1, api.FACADE):
         app.include_router(router)
+    if settings.sandbox:
+        app.include_router(sandbox)
     problems.install(app)
     app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
     app.add_middleware(RequestLog)

@@ -97,6 +97,8 @@ def settings(database_url: str, worker_id: str) -> Settings:
             "worker_queue": f"kehu:bell:{worker_id}",
             "outbound_allow_networks": "127.0.0.0/8",
             "sandbox": True,
+            # A thousand at once on a busy machine are to be answered, not refused.
+            "database_acquire_timeout_seconds": 60,
         }
     )
 

@@ -7,18 +7,26 @@ from typing import Any, Final
 
 import structlog
 
+from app.access import audit, idempotency
 from app.access.entry import Entry, in_shop
-from app.access.shops import Shops
+from app.access.shops import Shop, Shops
 from app.changes import jobs
 from app.changes import repository as changes
 from app.core.bell import Bell
 from app.core.config import Settings
 from app.core.crypto import RootKey
+from app.core.db import Connection
 from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
 from app.refresh import rescore
 from app.refresh.jobs import ask_for_nightly_run, refresh_changed
+from app.touches import repository as touches
+from app.touches.jobs import plan_touches, send_due
+from app.touches.service import PLANNING
+from app.webhooks import queue
+from app.webhooks.jobs import fan_out
+from app.webhooks.lanes import Deliverer
 from workers.rounds import Rounds, Work
 
 log = structlog.get_logger(__name__)
@@ -35,7 +43,13 @@ class House:
         database = open_database(settings, self.bell)
         root = RootKey(settings.root_key_bytes)
         self.entry = Entry(database, root, Shops(database, root))
-        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run}
+        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run, PLANNING: plan_touches}
+        self.deliverer = Deliverer(
+            self.entry,
+            allow_networks=settings.outbound_allow_networks,
+            timeout_seconds=settings.outbound_timeout_seconds,
+            lease_seconds=settings.lease_seconds,
+        )
         self.rounds = Rounds(
             self.entry,
             {
@@ -47,30 +61,47 @@ class House:
                     jobs.HAS_DUE,
                     partial(_run_job, self.entry, handlers, settings.lease_seconds),
                 ),
+                touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
+                changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(fan_out, self.entry)),
+                audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
+                queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
             },
         )
 
     def ticks(self) -> list[Coroutine[Any, Any, None]]:
         """Loops that make work fall due with time."""
-        return [self._nightly()]
+        return [self._tick()]
 
-    async def _nightly(self) -> None:
+    async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
                 for shop_id in await self.entry.shops.ids():
                     await ask_for_nightly_run(self.entry, shop_id)
+                    async with self.entry.shop(shop_id) as (db, shop):
+                        await idempotency.forget_old(db, shop.id)
+                        head = await audit.head(db, shop.id)
+                    # Kept where the database's administrator cannot change it, for `kehu audit verify --head`.
+                    log.info("access_log_head", **head)
             except Exception:
                 log.exception("tick_failed")
 
     async def close(self) -> None:
         """Stop sending and disconnect."""
+        await self.deliverer.close()
         await self.bell.close()
         await self.entry.database.close()
 
 
 async def _settle_refunds(entry: Entry, shop_id: int) -> int:
     return await in_shop(entry, shop_id, settle_refunds)
+
+
+async def _seal_log(entry: Entry, shop_id: int) -> int:
+    async def step(db: Connection, shop: Shop) -> int:
+        return await audit.seal(db, shop.id)
+
+    return await in_shop(entry, shop_id, step)
 
 
 async def _run_job(entry: Entry, handlers: dict[str, jobs.Handler], lease_seconds: float, shop_id: int) -> int:

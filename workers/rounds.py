@@ -18,10 +18,11 @@ _PAUSE_SECONDS: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One kind of work: how to see that a shop has some, and how to do a step of it."""
+    """One kind of work: how to see that a shop has some, how to do a step of it, how to wait for what a step began."""
 
     has_due: Statement
     step: Callable[[int], Awaitable[int]]
+    settle: Callable[[int], Awaitable[None]] | None = None
 
 
 class Rounds:
@@ -73,6 +74,8 @@ class Rounds:
         while due := await self._due(shop_id):
             for kind in due:
                 await self.wake(kind, shop_id)
+                if (settle := self._works[kind].settle) is not None:
+                    await settle(shop_id)
 
     async def finish(self, seconds: float) -> None:
         """Let running steps end; what is cut off is given back by its transaction or its lease."""

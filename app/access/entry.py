@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
-import structlog
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access import repository
+from app.access.audit import Visit
 from app.access.errors import (
     CredentialExpired,
     CredentialMissing,
@@ -22,11 +20,12 @@ from app.access.errors import (
     CredentialUnknown,
     ScopeMissing,
 )
-from app.access.scopes import Scope
+from app.access.limits import Limits
 from app.access.shops import Shop, Shops
 from app.core import clock
 from app.core.crypto import RootKey
 from app.core.db import Connection, Database
+from app.core.errors import DatabaseUnavailable, Refusal
 from app.core.keys import is_well_formed
 from app.core.wire import RETRIABLE
 
@@ -34,6 +33,7 @@ T = TypeVar("T")
 
 _REMEMBERED: Final = 10_000
 _NOT_LIVE: Final = "KH401"  # raised by the database function kehu_admit
+_NO_WAIT: Final = "SET LOCAL synchronous_commit = off; "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +55,62 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of one caller, inside its transaction."""
+    """One request of one caller, inside its transaction. Handlers tell `visit` whom it concerns."""
 
     db: Connection
     shop: Shop
     caller: Caller
+    visit: Visit
 
 
 class Entry:
     """Credentials in, calls out."""
 
-    def __init__(self, database: Database, root: RootKey, shops: Shops) -> None:
+    def __init__(self, database: Database, root: RootKey, shops: Shops, limits: Limits | None = None) -> None:
         self.database = database
         self.root = root
         self.shops = shops
+        self._limits = limits
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
 
     @asynccontextmanager
-    async def call(self, secret: str | None, *needed: str) -> AsyncIterator[Call]:
-        """A transaction for the bearer of a token or API key, if it holds the scopes.
+    async def call(
+        self, secret: str | None, visit: Visit, *needed: str, route_class: str = "read"
+    ) -> AsyncIterator[Call]:
+        """A transaction for the bearer of a token or API key, if it holds the scopes and is within its limits.
 
-        Raises: CredentialMissing, CredentialUnknown, CredentialExpired, CredentialRevoked, ScopeMissing.
+        Its row in the access log commits with it, refusals get one of their own: no row, no answer.
+
+        Raises: CredentialMissing, CredentialUnknown, CredentialExpired, CredentialRevoked, ScopeMissing, RateLimited,
+            RowBudgetSpent.
         """
         if not secret:
             raise CredentialMissing
         lookup_hash = self.root.lookup_hash(*_kind_and_text(secret))
-        async with AsyncExitStack() as stack:
-            caller, shop, db = await self._admit(stack, lookup_hash)
-            require(caller, *needed)
-            yield Call(db, shop, caller)
+        visit.purpose = " ".join(needed)
+        caller: Caller | None = None
+        try:
+            async with AsyncExitStack() as stack:
+                caller, shop, db = await self._admit(stack, lookup_hash, visit, route_class)
+                require(caller, *needed)
+                yield Call(db, shop, caller, visit)
+                if self._limits is not None and visit.reads and visit.objects:
+                    await self._limits.spend_rows(caller.client, visit.objects, shop.settings.limits, shop.zone)
+                if needed:
+                    db.parting = visit.sql(shop.id)
+        except (CredentialExpired, CredentialRevoked) as refusal:
+            await self._record_refusal(visit, getattr(refusal, "shop_id", None), refusal)
+            raise
+        except Refusal as refusal:
+            if caller is not None and not isinstance(refusal, DatabaseUnavailable):
+                await self._record_refusal(visit, caller.shop_id, refusal)
+            raise
+
+    async def _record_refusal(self, visit: Visit, shop_id: int | None, refusal: Refusal) -> None:
+        if shop_id is None:
+            return
+        async with self.database.transaction(shop_id, admit=_NO_WAIT) as db:
+            db.parting = visit.sql(shop_id, str(refusal.code))
 
     @asynccontextmanager
     async def shop(self, shop_id: int) -> AsyncIterator[tuple[Connection, Shop]]:
@@ -92,25 +119,34 @@ class Entry:
         async with self.database.transaction(shop_id) as db:
             yield db, shop
 
-    async def _admit(self, stack: AsyncExitStack, lookup_hash: bytes) -> tuple[Caller, Shop, Connection]:
+    async def _admit(
+        self, stack: AsyncExitStack, lookup_hash: bytes, visit: Visit, route_class: str
+    ) -> tuple[Caller, Shop, Connection]:
         known = self._callers.get(lookup_hash)
         if known is not None:
             try:
-                return await self._open(stack, known)
+                return await self._open(stack, known, visit, route_class)
             except CredentialRevoked:
                 self._callers.pop(lookup_hash, None)  # something changed: look again, and say what
         caller = await self._look_up(lookup_hash)
-        opened = await self._open(stack, caller)
+        opened = await self._open(stack, caller, visit, route_class)
         self._callers[lookup_hash] = caller
         if len(self._callers) > _REMEMBERED:
             self._callers.popitem(last=False)
         return opened
 
-    async def _open(self, stack: AsyncExitStack, caller: Caller) -> tuple[Caller, Shop, Connection]:
+    async def _open(
+        self, stack: AsyncExitStack, caller: Caller, visit: Visit, route_class: str
+    ) -> tuple[Caller, Shop, Connection]:
         # The shop is read first: a second connection taken while the first is held can exhaust the pool.
         shop = await self.shops.get(caller.shop_id)
+        visit.actor, visit.masked = caller.client_id, not caller.unmasked
+        if self._limits is not None:
+            await self._limits.take(caller.client, route_class, shop.settings.limits)
+        # A reading call writes only its row in the access log, and that need not reach the disk before the answer.
+        admit = f"{_NO_WAIT if visit.reads else ''}{caller.admission}"
         try:
-            db = await stack.enter_async_context(self.database.transaction(shop.id, admit=caller.admission))
+            db = await stack.enter_async_context(self.database.transaction(shop.id, admit=admit))
         except asyncpg.PostgresError as error:
             if error.sqlstate != _NOT_LIVE:
                 raise
@@ -126,10 +162,10 @@ class Entry:
         async with self.database.transaction(found["shop_id"]) as db:
             client = await db.fetch_one(repository.CLIENT, shop_id=found["shop_id"], id=found["client"])
         if client is None or found["revoked_at"] or client["revoked_at"]:
-            raise CredentialRevoked
+            raise CredentialRevoked(shop_id=found["shop_id"])
         for expires_at in (found["expires_at"], client["expires_at"]):
             if expires_at is not None and expires_at <= moment:
-                raise CredentialExpired
+                raise CredentialExpired(shop_id=found["shop_id"])
         return Caller(
             shop_id=found["shop_id"],
             client=found["client"],
@@ -153,31 +189,6 @@ def _kind_and_text(secret: str) -> tuple[str, str]:
             raise CredentialUnknown("The API key is mistyped: its check characters do not fit")
         return "api_key", secret
     return "token", secret
-
-
-_bearer = HTTPBearer(auto_error=False, description="An access token from /auth/token, or a kehu_live_… API key")
-
-
-def needs(*scopes: Scope) -> Callable[..., AsyncIterator[Call]]:
-    """A dependency: the call of a caller who holds these scopes, committed before the answer leaves."""
-
-    async def enter(
-        request: Request, bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
-    ) -> AsyncIterator[Call]:
-        entry: Entry = request.app.state.entry
-        async with entry.call(bearer.credentials if bearer else None, *scopes) as call:
-            structlog.contextvars.bind_contextvars(shop_id=call.shop.id, client_id=call.caller.client_id)
-            yield call
-
-    return enter
-
-
-def door(*scopes: Scope) -> Any:
-    """`Annotated` metadata for handlers: `call: Annotated[Call, door("customers:read")]`.
-
-    The scope `function` makes the commit come before the answer: by default a failed commit would follow a 201.
-    """
-    return Depends(needs(*scopes), scope="function")
 
 
 async def in_shop(entry: Entry, shop_id: int, step: Callable[[Connection, Shop], Awaitable[T]]) -> T:

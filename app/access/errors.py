@@ -15,13 +15,21 @@ class CredentialUnknown(Unauthorized):
     code, title = "credential_unknown", "The access token or API key is not known"
 
 
-class CredentialExpired(Unauthorized):
+class _OnceLive(Unauthorized):
+    """A credential of a shop that is known, so that the refusal can be recorded there."""
+
+    def __init__(self, detail: str | None = None, *, shop_id: int | None = None) -> None:
+        super().__init__(detail)
+        self.shop_id = shop_id
+
+
+class CredentialExpired(_OnceLive):
     """Was live once."""
 
     code, title = "credential_expired", "The access token has expired; ask for a new one"
 
 
-class CredentialRevoked(Unauthorized):
+class CredentialRevoked(_OnceLive):
     """Taken back, or its client was."""
 
     code, title = "credential_revoked", "The access token, API key or its client was revoked"

@@ -1,7 +1,19 @@
 """Shops, stores, key rings, API clients and the credentials that open the door."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, Integer, LargeBinary, Sequence, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    Text,
+    Uuid,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from app.core.schema import instant, metadata, reference_table, tenant_table
 
@@ -61,4 +73,50 @@ credentials = tenant_table(
     CheckConstraint("kind in ('client', 'token', 'refresh_token', 'api_key')", name="kind"),
     Index("ix_credentials_client", "shop_id", "client", "kind", "expires_at"),
     Index("ix_credentials_lookup", "lookup_hash"),
+)
+
+# Who looked at whom, and who changed whom: never a value. Append-only for the service.
+access_log = tenant_table(
+    "access_log",
+    Column("id", Uuid, primary_key=True),
+    instant("at", nullable=False),
+    Column("actor", Text, nullable=False, comment="client_id, or the command line"),
+    Column("call", Text, nullable=False, comment="method and route, or API and version"),
+    Column("purpose", Text, nullable=False, comment="the scopes that the call needed"),
+    Column("action", Text, nullable=False),
+    Column("objects", Integer, nullable=False, comment="how many customers were concerned"),
+    Column("customers", ARRAY(BigInteger), nullable=False, comment="their numbers, where they are few"),
+    Column("masked", Boolean, nullable=False),
+    Column("result", Text, nullable=False, comment="ok, or the code of the refusal"),
+    Column("address", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    CheckConstraint("action in ('read', 'change', 'refused')", name="action"),
+)
+
+# The log's hash chain, written by one worker at a time: a row that was edited, removed or swapped breaks it.
+access_chain = tenant_table(
+    "access_chain",
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry_id", Uuid, nullable=False),
+    Column("hash", LargeBinary, nullable=False, comment="SHA-256 of the hash before and the entry's content"),
+    Index("uq_access_chain_entry_id", "shop_id", "entry_id", unique=True),
+)
+
+access_heads = tenant_table(
+    "access_heads",
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    instant("sealed_through", nullable=False),
+    Column("since", Uuid, nullable=False, comment="no entry before this id can still appear"),
+)
+
+# A POST that was carried out, beside its effect: the same key gets the same answer for a day.
+idempotency_keys = tenant_table(
+    "idempotency_keys",
+    Column("client", Uuid, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("reply", LargeBinary, comment="sealed: status and body"),
+    instant("created_at", nullable=False),
+    Index("ix_idempotency_keys_created", "shop_id", "created_at"),
 )

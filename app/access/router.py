@@ -5,17 +5,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 
 from app.access import repository
-from app.access.entry import Call, Entry, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call, Entry
 from app.access.schemas import ShopRead, StorePage, StoreRead, StoreWrite
 from app.access.settings import ShopSettings
 from app.core import clock
 from app.core.errors import Forbidden, NotFound, Unauthorized
 from app.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 
 router = APIRouter(
-    prefix="/v1", tags=["shop"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden, NotFound)
+    prefix="/v1", tags=["shop"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden, NotFound)
 )
 
 

@@ -28,6 +28,24 @@ class FacadeSettings(BaseModel):
     update_missing_code: Literal[141502108, 141001107] = 141502108
 
 
+class LimitSettings(BaseModel):
+    """What each API client of the shop may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads_per_second: int = Field(default=2000, ge=1, le=100_000)
+    writes_per_second: int = Field(default=2000, ge=1, le=100_000)
+    batches_per_second: int = Field(default=100, ge=1, le=10_000, description="batches, exports and triggers")
+    rows_per_day: int = Field(default=20_000_000, ge=1, description="rows of personal data shown to one client a day")
+
+    def of(self, route_class: str) -> tuple[int, int]:
+        """Requests a second, and how many may come at once: two seconds' worth."""
+        rate = {"read": self.reads_per_second, "write": self.writes_per_second}.get(
+            route_class, self.batches_per_second
+        )
+        return rate, 2 * rate
+
+
 class ShopSettings(BaseModel):
     """The `settings` of a shop."""
 
@@ -35,3 +53,4 @@ class ShopSettings(BaseModel):
 
     tiers: TierSettings = TierSettings()
     facade: FacadeSettings = FacadeSettings()
+    limits: LimitSettings = LimitSettings()

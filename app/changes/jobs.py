@@ -49,9 +49,15 @@ HAS_DUE = statement(
     )
 )
 # A running row is due again when its lease is over: its worker died, and that is counted apart from a failure.
+# Materialized: inside a join, the planner may run the look again for each row, and each time it claims another job.
 CLAIM = statement(
     text(
         """
+        with due as materialized (
+            select id from queued_jobs
+            where shop_id = :shop_id and state in ('queued', 'running') and due_at <= now()
+            order by due_at limit 1 for update skip locked
+        )
         update queued_jobs j set
             state = case when j.state = 'running' and j.crashes + 1 >= :crash_limit
                          then 'quarantined' else 'running' end,
@@ -59,12 +65,7 @@ CLAIM = statement(
             attempt = j.attempt + 1,
             lease_until = now() + make_interval(secs => :lease_seconds),
             due_at = now() + make_interval(secs => :lease_seconds)
-        from (
-            select shop_id, id from queued_jobs
-            where shop_id = :shop_id and state in ('queued', 'running') and due_at <= now()
-            order by due_at limit 1 for update skip locked
-        ) as t
-        where j.shop_id = t.shop_id and j.id = t.id
+        from due where j.shop_id = :shop_id and j.id = due.id
         returning j.*
         """
     )

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from app.access.entry import Call, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call
 from app.changes import jobs
 from app.core.errors import Forbidden, NotFound, Unauthorized
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 
 router = APIRouter(
-    prefix="/v1/jobs", tags=["jobs"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden, NotFound)
+    prefix="/v1/jobs", tags=["jobs"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden, NotFound)
 )
 
 

@@ -67,12 +67,13 @@ def statement(clause: ClauseElement) -> Statement:
 class Connection:
     """An open transaction inside one shop's wall."""
 
-    __slots__ = ("_raw", "rings", "shop_id")
+    __slots__ = ("_raw", "parting", "rings", "shop_id")
 
     def __init__(self, raw: Any, shop_id: int | None) -> None:
         self._raw = raw
         self.shop_id = shop_id
         self.rings: set[str] = set()  # which bells ring once this has committed
+        self.parting = ""  # SQL that travels with COMMIT, made by `access` from checked text only
 
     async def fetch(self, query: Statement, **values: Any) -> list[Row]:
         """All rows."""
@@ -166,7 +167,7 @@ class Database:
                 await raw.execute(self._begin(shop_id, admit))
                 db = Connection(raw, shop_id)
                 yield db
-                if await raw.execute("COMMIT") != "COMMIT":
+                if await raw.execute(f"{db.parting}COMMIT") != "COMMIT":
                     raise RuntimeError("a database error was swallowed inside the transaction: it rolled back")
             except BaseException as error:
                 await self._rollback(raw)

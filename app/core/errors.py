@@ -3,11 +3,17 @@
 from typing import Any, ClassVar
 
 
-class AppError(Exception):
-    """Base of every refusal: a status, a stable code, a title that never changes, a detail that may."""
+class Refusal(Exception):
+    """A caller is told no; whoever audits asks only for the code."""
+
+    code: Any = "refused"
+
+
+class AppError(Refusal):
+    """Base of every /v1 refusal: a status, a stable code, a title that never changes, a detail that may."""
 
     status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     title: ClassVar[str] = "Something went wrong on our side"
 
     def __init__(self, detail: str | None = None, *, field: str | None = None, **extra: Any) -> None:
@@ -57,6 +63,16 @@ class Unprocessable(AppError):
     """The body parses and a value in it does not."""
 
     status, code, title = 422, "invalid", "A value in the request is not acceptable"
+
+
+class TooMany(AppError):
+    """A limit was reached; `retry_after` says in how many seconds to come back."""
+
+    status, code, title = 429, "rate_limited", "Too many requests; slow down"
+
+    def __init__(self, detail: str, retry_after: float) -> None:
+        super().__init__(detail)
+        self.retry_after = max(1, round(retry_after))
 
 
 class DatabaseUnavailable(AppError):

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from app.core.errors import AppError, DatabaseUnavailable
+from app.core.errors import AppError, DatabaseUnavailable, TooMany
 from app.core.wire import RETRIABLE
 
 log = structlog.get_logger(__name__)
@@ -63,6 +63,8 @@ def problem_response(error: AppError) -> Response:
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, DatabaseUnavailable):
         headers["Retry-After"] = "2"
+    if isinstance(error, TooMany):
+        headers["Retry-After"] = str(error.retry_after)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return _document(body | error.extra, headers)

@@ -1,19 +1,17 @@
 """What comes in is limited before it is understood, and read by one JSON parser."""
 
-from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import asyncpg
 import orjson
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import BadRequest, StartOver, TooLarge, Unprocessable
 
 MAX_DEPTH: Final = 24
 MAX_STRING: Final = 65_536
-_ATTEMPTS: Final = 5
+ATTEMPTS: Final = 5  # how often a step that lost a race is run in all
 RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
 
 
@@ -62,30 +60,6 @@ class LimitedRequest(Request):
         if not hasattr(self, "_json"):
             self._json = parse_json(await self.body())
         return self._json
-
-
-class SafeRoute(APIRoute):
-    """Reads JSON safely, and runs the handler again in a new transaction when a race was lost."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's hook for wrapping a route."""
-        handle = super().get_route_handler()
-
-        async def handle_safely(request: Request) -> Response:
-            limited = LimitedRequest(request.scope, request.receive)
-            # Read here, because FastAPI turns whatever reading raises into one plain 400.
-            if await limited.body() and limited.is_json():
-                await limited.json()
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    return await handle(limited)
-                except RETRIABLE:
-                    # Nothing was committed, so the whole step is free to run again.
-                    if attempt == _ATTEMPTS:
-                        raise
-            raise AssertionError("unreachable")
-
-        return handle_safely
 
 
 class BodyLimit:

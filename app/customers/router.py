@@ -6,11 +6,11 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from app.access.entry import Call, Entry, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call, Entry
 from app.core.errors import AppError, Forbidden, Unauthorized
 from app.core.ids import CustomerIds
 from app.core.problems import field_problems, problems
-from app.core.wire import SafeRoute
 from app.customers import records, repository, service
 from app.customers.errors import CustomerNotFound, IdentityConflict
 from app.customers.schemas import (
@@ -27,7 +27,7 @@ from app.customers.schemas import (
 from app.customers.service import Outcome, Write
 
 router = APIRouter(
-    prefix="/v1/customers", tags=["customers"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden)
+    prefix="/v1/customers", tags=["customers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
 )
 
 M = TypeVar("M", bound=BaseModel)
@@ -53,6 +53,7 @@ async def create_customer(
     outcome = (await service.upsert(call.db, call.shop, customer_ids(request), [_write(body)]))[0]
     if outcome.error is not None or outcome.customer_id is None:
         raise outcome.error or CustomerNotFound
+    call.visit.concerns([outcome.customer_id])
     status = 201 if outcome.status == service.CREATED else 200
     return await _read(request, call, outcome.customer_id, status)
 
@@ -64,6 +65,7 @@ async def write_customers(
     """Create or change up to 1,000 customers; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.customers)
     outcomes = await service.upsert(call.db, call.shop, customer_ids(request), [_write(row) for _, row in rows])
+    call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.customers), [index for index, _ in rows], outcomes, refused)
 
 
@@ -89,6 +91,7 @@ async def change_customer(
     request: Request, call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: CustomerPatch
 ) -> Response:
     """Change what was sent: absent keeps, null clears."""
+    call.visit.concerns([customer_id])
     await service.patch(call.db, call.shop, customer_id, body.given(), body.identities)
     return await _read(request, call, customer_id, 200)
 
@@ -156,6 +159,7 @@ async def _read(request: Request, call: Call, customer_id: int, status: int) -> 
 
 async def _detail(request: Request, call: Call, customer_id: int) -> Response:
     entry: Entry = request.app.state.entry
+    call.visit.concerns([customer_id])
     customer = await service.get(call.db, call.shop, customer_id)
     known = await repository.identities_of(call.db, call.shop.id, customer_id)
     detail = CustomerDetail(

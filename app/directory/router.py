@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
-from app.access.entry import Call, Entry, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call, Entry
 from app.core import clock
 from app.core.errors import Forbidden, Unauthorized
 from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 from app.customers.records import read_fields
 from app.customers.router import rendered
 from app.customers.schemas import CustomerRead
@@ -19,7 +19,7 @@ from app.directory import repository
 from app.directory.filters import Filters
 
 router = APIRouter(
-    prefix="/v1/customers", tags=["customers"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden)
+    prefix="/v1/customers", tags=["customers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
 )
 
 
@@ -66,6 +66,7 @@ async def list_customers(
         member=member,
     )
     rows = await repository.keyset(call.db, call.shop, filters=filters, after=_position(cursor), limit=limit)
+    call.visit.concerns([row.customer.id for row in rows])
     entry: Entry = request.app.state.entry
     items = [
         CustomerRow(

@@ -5,17 +5,17 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from app.access.entry import Call, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 from app.customers.errors import IdentityConflict
 from app.customers.router import batch_response, customer_ids, valid_rows
 from app.customers.schemas import BatchResult
 from app.orders import service
 from app.orders.schemas import OrderBatch, OrderResult, OrderWrite, RefundResult, RefundWrite
 
-router = APIRouter(prefix="/v1", tags=["orders"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden))
+router = APIRouter(prefix="/v1", tags=["orders"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
 
 _MANY: TypeAdapter[list[OrderWrite]] = TypeAdapter(list[OrderWrite])
 _ONE: TypeAdapter[OrderWrite] = TypeAdapter(OrderWrite)
@@ -27,6 +27,7 @@ async def put_order(request: Request, call: Annotated[Call, door("orders:write")
     outcome = (await service.put_orders(call.db, call.shop, customer_ids(request), [body]))[0]
     if outcome.error is not None:
         raise outcome.error
+    call.visit.concerns([outcome.customer_id])
     return OrderResult(order_no=body.order_no, status=outcome.status, customer_id=outcome.customer_id or 0)
 
 
@@ -35,6 +36,7 @@ async def put_orders(request: Request, call: Annotated[Call, door("orders:write"
     """Tell of up to 1,000 orders; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.orders)
     outcomes = await service.put_orders(call.db, call.shop, customer_ids(request), [row for _, row in rows])
+    call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.orders), [index for index, _ in rows], outcomes, refused)
 
 

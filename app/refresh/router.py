@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Header
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.access.entry import Call, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 from app.refresh import rescore
 
 router = APIRouter(
-    prefix="/v1/triggers", tags=["triggers"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden)
+    prefix="/v1/triggers", tags=["triggers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
 )
 
 

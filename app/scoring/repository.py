@@ -201,6 +201,7 @@ SNAPSHOT_SCORES = statement(
         """  # noqa: S608 column names of our own
     )
 )
+COUNT_STATS = statement(text("select count(*) from customer_stats where shop_id = :shop_id"))
 
 SCORES_OF = statement(
     text(

@@ -10,19 +10,19 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from app.access.entry import Call, Entry, door
+from app.access.door import DoorRoute, door
+from app.access.entry import Call, Entry
 from app.access.shops import Shop
 from app.core.db import Row
 from app.core.errors import Forbidden, NotFound, Unauthorized
 from app.core.masking import mask
 from app.core.problems import problems
-from app.core.wire import SafeRoute
 from app.customers.errors import CustomerNotFound
 from app.customers.records import person_key
 from app.customers.router import CustomerId
 from app.scoring import repository
 
-router = APIRouter(prefix="/v1", tags=["scores"], route_class=SafeRoute, responses=problems(Unauthorized, Forbidden))
+router = APIRouter(prefix="/v1", tags=["scores"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
 
 
 class TierChange(BaseModel):
@@ -85,6 +85,7 @@ async def get_scores(call: Annotated[Call, door("scores:read")], customer_id: Cu
     row = await call.db.fetch_one(repository.SCORES_OF, shop_id=call.shop.id, customer_id=customer_id)
     if row is None:
         raise CustomerNotFound(field="customer_id")
+    call.visit.concerns([customer_id])
     history = await call.db.fetch(repository.TIER_HISTORY, shop_id=call.shop.id, customer_id=customer_id, limit=100)
     as_of = call.shop.live_as_of()
     counts = ("orders", "purchase_days", "gross_fen", "refund_fen", "net_fen", "year_net_fen")
@@ -127,6 +128,7 @@ async def export_scores(
     )
     if found is None or found["state"] not in ("published", "done"):
         raise NotFound("There is no such run, it is not finished, or a newer one has been published", field="run")
+    call.visit.objects = await call.db.fetch_value(repository.COUNT_STATS, shop_id=call.shop.id)
     entry: Entry = request.app.state.entry
     return StreamingResponse(
         _lines(entry, call, found), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"}

@@ -20,7 +20,8 @@ webhook_endpoints = tenant_table(
     CheckConstraint("state in ('enabled', 'disabled')", name="state"),
 )
 
-# The id is derived from (endpoint, event): fanning out twice owes one message.
+# The id is derived from (endpoint, event): fanning out twice owes one message. A touch's delivery has the touch's
+# own id: whatever becomes of endpoints, it is owed to one of them only.
 webhook_deliveries = tenant_table(
     "webhook_deliveries",
     Column("id", Uuid, primary_key=True),
@@ -39,13 +40,9 @@ webhook_deliveries = tenant_table(
     instant("created_at", nullable=False),
     instant("finished_at"),
     CheckConstraint("state in ('pending', 'sending', 'delivered', 'failed', 'cancelled', 'quarantined')", name="state"),
-    Index(
-        "ix_webhook_deliveries_due",
-        "shop_id",
-        "endpoint_id",
-        "due_at",
-        postgresql_where="state in ('pending', 'sending')",
-    ),
+    # what is due, and apart from it what a dead worker left: a row moves from one index to the other
+    Index("ix_webhook_deliveries_pending", "shop_id", "endpoint_id", "due_at", postgresql_where="state = 'pending'"),
+    Index("ix_webhook_deliveries_sending", "shop_id", "endpoint_id", "due_at", postgresql_where="state = 'sending'"),
     Index("ix_webhook_deliveries_log", "shop_id", "endpoint_id", "created_at", "id"),
 )
 

@@ -46,13 +46,23 @@ async def find(call: FacadeCall, account: Account, *, beside: str = "") -> Found
     if kind == ACCOUNT_ID:
         if not (account.account_id.isascii() and account.account_id.isdigit()):
             raise BusinessRefusal(INVALID, "account_id: expected digits")
-        return await repository.find_by_id(call.db, call.shop, int(account.account_id[:20]), beside=beside)
+        number = int(account.account_id[:20])
+        return _noted(call, await repository.find_by_id(call.db, call.shop, number, beside=beside))
     # Refused by the identity's own rules, the same as when it is written.
     identity = IdentityWrite.model_validate({"kind": kind, "value": account.account_id})
-    return await repository.find_by_identity(call.db, call.shop, identity, beside=beside)
+    return _noted(call, await repository.find_by_identity(call.db, call.shop, identity, beside=beside))
 
 
 async def find_open_id(call: FacadeCall, open_id: str, *, beside: str = "") -> Found | None:
     """The customer behind a `yz_open_id` of this shop, or None."""
     customer_id = call.root.read_open_id(call.shop.id, open_id)
-    return await repository.find_by_id(call.db, call.shop, customer_id, beside=beside) if customer_id else None
+    if customer_id is None:
+        return None
+    return _noted(call, await repository.find_by_id(call.db, call.shop, customer_id, beside=beside))
+
+
+def _noted(call: FacadeCall, found: Found | None) -> Found | None:
+    """The access log tells whom the call concerned."""
+    if found is not None:
+        call.visit.concerns([found.customer.id])
+    return found

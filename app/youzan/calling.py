@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 
+from app.access.audit import Visit
 from app.access.entry import Caller
 from app.access.scopes import Scope
 from app.access.shops import Shop
@@ -28,6 +29,7 @@ class FacadeCall:
     root: RootKey
     ids: CustomerIds
     accounts: Mapping[str, str]
+    visit: Visit
 
     def open_id(self, customer_id: int) -> str:
         """The customer's `yz_open_id`."""

@@ -141,6 +141,7 @@ async def create(call: FacadeCall, given: CreateParameters) -> CreateData:
         customer_id = await service.create(call.db, call.shop, call.ids, write)
     except CustomerExists:
         raise BusinessRefusal(call.shop.settings.facade.exists_code) from None
+    call.visit.concerns([customer_id])
     return {
         "account_id": str(customer_id),
         "account_type": "YouZanAccount",

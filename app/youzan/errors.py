@@ -4,6 +4,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from app.core.errors import Refusal
 from app.core.problems import field_problems
 
 GATEWAY: Final = {
@@ -38,7 +39,7 @@ BUSINESS: Final = {
 }
 
 
-class GatewayRefusal(Exception):
+class GatewayRefusal(Refusal):
     """Refused before the business was reached; answered as `gw_err_resp`."""
 
     def __init__(self, code: int, detail: str = "") -> None:
@@ -47,7 +48,7 @@ class GatewayRefusal(Exception):
         self.message = f"{GATEWAY[code]}，{detail}" if detail else GATEWAY[code]
 
 
-class BusinessRefusal(Exception):
+class BusinessRefusal(Refusal):
     """Refused by the business; answered in the envelope with `success` false."""
 
     def __init__(self, code: int, detail: str = "") -> None:

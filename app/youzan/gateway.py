@@ -9,6 +9,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.access.audit import Visit
+from app.access.door import address_of
 from app.access.entry import Entry
 from app.access.errors import (
     CredentialExpired,
@@ -17,6 +19,7 @@ from app.access.errors import (
     CredentialUnknown,
     ScopeMissing,
 )
+from app.access.limits import RateLimited, RowBudgetSpent
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable, TooLarge
 from app.core.ids import new_id
@@ -39,6 +42,8 @@ _KNOWN: Final[dict[type[Exception], int]] = {
     CredentialExpired: 4202,
     CredentialUnknown: 4203,
     ScopeMissing: 4204,
+    RateLimited: 4101,
+    RowBudgetSpent: 4101,
     TooLarge: 4004,
     DatabaseUnavailable: 5001,
 }
@@ -125,8 +130,10 @@ async def _carry_out(
 ) -> bytes:
     state = request.app.state
     entry: Entry = state.entry
-    async with entry.call(token, api.scope) as call:
-        facade_call = FacadeCall(call.db, call.shop, call.caller, entry.root, state.customer_ids, api.accounts)
+    visit = Visit(f"{api.name}/{api.version}", address_of(request), request.scope.get("kehu.request_id", "-"))
+    route_class = "read" if api.scope.endswith(":read") else "write"
+    async with entry.call(token, visit, api.scope, route_class=route_class) as call:
+        facade_call = FacadeCall(call.db, call.shop, call.caller, entry.root, state.customer_ids, api.accounts, visit)
         try:
             data = await api.handle(facade_call, parameters())
         except ValidationError as error:

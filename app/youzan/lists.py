@@ -136,7 +136,9 @@ async def _page(call: FacadeCall, given: ListParameters) -> tuple[int, list[List
     if offset >= count:
         return count, []
     limit = min(size, MAX_ROWS - offset)
-    return count, await page_numbered(call.db, call.shop, filters=filters, offset=offset, limit=limit)
+    rows = await page_numbered(call.db, call.shop, filters=filters, offset=offset, limit=limit)
+    call.visit.concerns([row.customer.id for row in rows])
+    return count, rows
 
 
 def _search_row(row: ListRow, fans_id: int) -> SearchRow:

@@ -10,6 +10,7 @@ revision = "0001"
 down_revision = None
 
 TENANT_TABLES = [
+    "access_heads",
     "api_clients",
     "credentials",
     "customer_changes",
@@ -18,6 +19,7 @@ TENANT_TABLES = [
     "customer_totals",
     "customers",
     "domain_events",
+    "idempotency_keys",
     "identities",
     "order_items",
     "orders",
@@ -37,7 +39,7 @@ TENANT_TABLES = [
     "webhook_deliveries",
     "webhook_endpoints",
 ]
-APPEND_ONLY_TABLES = ["consents", "tier_changes"]
+APPEND_ONLY_TABLES = ["access_chain", "access_log", "consents", "tier_changes"]
 
 # Run in the same round trip as BEGIN: the transaction opens only for a credential that is live at this moment.
 ADMIT = """
@@ -62,6 +64,49 @@ def upgrade() -> None:
     op.execute("create schema if not exists vault")
     op.execute(sa.schema.CreateSequence(sa.Sequence("shop_ids", start=100_001)))
     op.execute(sa.schema.CreateSequence(sa.Sequence("customer_ids", start=10_000_000, increment=100)))
+    op.create_table(
+        "access_chain",
+        sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("entry_id", sa.Uuid(), nullable=False),
+        sa.Column(
+            "hash", sa.LargeBinary(), nullable=False, comment="SHA-256 of the hash before and the entry's content"
+        ),
+        sa.PrimaryKeyConstraint("shop_id", "seq", name=op.f("pk_access_chain")),
+        info={"kind": "tenant"},
+    )
+    op.create_index("uq_access_chain_entry_id", "access_chain", ["shop_id", "entry_id"], unique=True)
+    op.create_table(
+        "access_heads",
+        sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed_through", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("since", sa.Uuid(), nullable=False, comment="no entry before this id can still appear"),
+        sa.PrimaryKeyConstraint("shop_id", name=op.f("pk_access_heads")),
+        info={"kind": "tenant"},
+    )
+    op.create_table(
+        "access_log",
+        sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False, comment="client_id, or the command line"),
+        sa.Column("call", sa.Text(), nullable=False, comment="method and route, or API and version"),
+        sa.Column("purpose", sa.Text(), nullable=False, comment="the scopes that the call needed"),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("objects", sa.Integer(), nullable=False, comment="how many customers were concerned"),
+        sa.Column(
+            "customers", postgresql.ARRAY(sa.BigInteger()), nullable=False, comment="their numbers, where they are few"
+        ),
+        sa.Column("masked", sa.Boolean(), nullable=False),
+        sa.Column("result", sa.Text(), nullable=False, comment="ok, or the code of the refusal"),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("request_id", sa.Text(), nullable=False),
+        sa.CheckConstraint("action in ('read', 'change', 'refused')", name=op.f("ck_access_log_action")),
+        sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_access_log")),
+        info={"kind": "tenant"},
+    )
     op.create_table(
         "api_clients",
         sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -255,6 +300,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_domain_events")),
         info={"kind": "tenant"},
     )
+    op.create_table(
+        "idempotency_keys",
+        sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("client", sa.Uuid(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("reply", sa.LargeBinary(), nullable=True, comment="sealed: status and body"),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("shop_id", "client", "key", name=op.f("pk_idempotency_keys")),
+        info={"kind": "tenant"},
+    )
+    op.create_index("ix_idempotency_keys_created", "idempotency_keys", ["shop_id", "created_at"], unique=False)
     op.create_table(
         "identities",
         sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -629,14 +686,21 @@ def upgrade() -> None:
         info={"kind": "tenant"},
     )
     op.create_index(
-        "ix_webhook_deliveries_due",
+        "ix_webhook_deliveries_log", "webhook_deliveries", ["shop_id", "endpoint_id", "created_at", "id"], unique=False
+    )
+    op.create_index(
+        "ix_webhook_deliveries_pending",
         "webhook_deliveries",
         ["shop_id", "endpoint_id", "due_at"],
         unique=False,
-        postgresql_where="state in ('pending', 'sending')",
+        postgresql_where="state = 'pending'",
     )
     op.create_index(
-        "ix_webhook_deliveries_log", "webhook_deliveries", ["shop_id", "endpoint_id", "created_at", "id"], unique=False
+        "ix_webhook_deliveries_sending",
+        "webhook_deliveries",
+        ["shop_id", "endpoint_id", "due_at"],
+        unique=False,
+        postgresql_where="state = 'sending'",
     )
     op.create_table(
         "webhook_endpoints",

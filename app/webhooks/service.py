@@ -1,0 +1,115 @@
+"""Subscriptions: made, changed, removed; messages sent again by request."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from app.access.shops import Shop
+from app.core import clock
+from app.core.db import Connection, Row
+from app.core.ids import new_id
+from app.core.targets import BadUrl, Network, check_url
+from app.touches import service as touches
+from app.touches.repository import Outcome
+from app.webhooks import queue, repository, signing
+from app.webhooks.errors import DeliveryNotFound, EndpointNotFound, NotResendable, UrlRefused
+from app.webhooks.schemas import EndpointCreate, EndpointUpdate
+
+OLD_SECRET_GRACE: Final = timedelta(hours=24)
+REMOVED: Final = "endpoint_removed"
+_SECRET: Final = "webhook_endpoints.secret"  # noqa: S105 the name of a column
+
+
+async def create(
+    db: Connection, shop: Shop, wanted: EndpointCreate, allow_networks: Sequence[Network]
+) -> tuple[Row, str]:
+    """Subscribe. Returns the endpoint and its signing secret. Raises UrlRefused."""
+    _check(wanted.url, allow_networks)
+    secret = signing.new_secret()
+    row = await db.fetch_one(
+        repository.ADD_ENDPOINT,
+        shop_id=shop.id,
+        id=new_id(),
+        url=wanted.url,
+        kinds=list(wanted.kinds),
+        secret=shop.keys.seal(_SECRET, secret),
+        moment=clock.now(),
+    )
+    assert row is not None  # noqa: S101 inserted
+    return row, secret
+
+
+async def change(
+    db: Connection, shop: Shop, endpoint_id: UUID, wanted: EndpointUpdate, allow_networks: Sequence[Network]
+) -> Row:
+    """Change what was sent; enabling takes up what is still owed. Raises UrlRefused, EndpointNotFound."""
+    if wanted.url is not None:
+        _check(wanted.url, allow_networks)
+    row = await repository.change_endpoint(db, shop.id, endpoint_id, wanted.model_dump())
+    if row is None:
+        raise EndpointNotFound(field="endpoint_id")
+    db.ring(queue.DELIVERIES_BELL)
+    return row
+
+
+async def rotate_secret(db: Connection, shop: Shop, endpoint_id: UUID) -> tuple[Row, str]:
+    """A new signing secret; the one before signs too for a day. Raises EndpointNotFound."""
+    secret = signing.new_secret()
+    row = await db.fetch_one(
+        repository.ROTATE_SECRET,
+        shop_id=shop.id,
+        id=endpoint_id,
+        secret=shop.keys.seal(_SECRET, secret),
+        previous_until=clock.now() + OLD_SECRET_GRACE,
+    )
+    if row is None:
+        raise EndpointNotFound(field="endpoint_id")
+    return row, secret
+
+
+async def remove(db: Connection, shop: Shop, endpoint_id: UUID) -> None:
+    """Unsubscribe; what was still owed is cancelled, and touches among it have failed. Raises EndpointNotFound."""
+    cancelled = await repository.drop_endpoint(db, shop.id, endpoint_id, REMOVED, clock.now())
+    if cancelled is None:
+        raise EndpointNotFound(field="endpoint_id")
+    outcomes = [Outcome(row["touch_id"], "failed", REMOVED, row["attempt"]) for row in cancelled if row["touch_id"]]
+    await touches.record_outcomes(db, shop.id, outcomes)
+
+
+async def resend(db: Connection, shop: Shop, delivery_id: UUID) -> Row:
+    """Send a message again under its id, with a new set of attempts. Consent is asked for again when it leaves.
+
+    Raises: DeliveryNotFound, NotResendable.
+    """
+    row = await db.fetch_one(repository.LOCK_DELIVERY, shop_id=shop.id, id=delivery_id)
+    if row is None:
+        raise DeliveryNotFound(field="delivery_id")
+    if row["state"] == "cancelled":
+        raise NotResendable(f"It was cancelled ({row['last_error']}); make a new request instead")
+    if row["state"] == "sending":
+        raise NotResendable("It is on its way; try again once the attempt is over")
+    endpoint = await repository.get_endpoint(db, shop.id, row["endpoint_id"])
+    if endpoint is None or endpoint["state"] != "enabled":
+        raise NotResendable("Its endpoint is disabled or removed; enable it first: PATCH /v1/webhooks/{id}")
+    if row["touch_id"] is not None:
+        await touches.reopen(db, shop.id, row["touch_id"])
+    db.ring(queue.DELIVERIES_BELL)
+    resent = await db.fetch_one(repository.RESEND, shop_id=shop.id, id=delivery_id)
+    assert resent is not None  # noqa: S101 locked above
+    return resent
+
+
+def secrets(shop: Shop, endpoint: Row, moment: datetime) -> list[str]:
+    """The secrets that are live, newest first. Raises CannotOpen."""
+    sealed: list[Any] = [endpoint["secret"]]
+    if endpoint["previous_secret"] is not None and endpoint["previous_until"] > moment:
+        sealed.append(endpoint["previous_secret"])
+    return [shop.keys.open(_SECRET, value) for value in sealed]
+
+
+def _check(url: str, allow_networks: Sequence[Network]) -> None:
+    try:
+        check_url(url, allow_networks)
+    except BadUrl as error:
+        raise UrlRefused(str(error), field="url") from None
