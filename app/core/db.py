@@ -1,6 +1,7 @@
 """SQLAlchemy describes the statements, asyncpg executes them; one transaction per request or job step."""
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ _CONNECTION_LOST: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a farewell that came between two statements leaves the protocol in disorder
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
     asyncpg.OperatorInterventionError,
@@ -170,8 +172,8 @@ class Database:
                 if await raw.execute(f"{db.parting}COMMIT") != "COMMIT":
                     raise RuntimeError("a database error was swallowed inside the transaction: it rolled back")
             except BaseException as error:
-                await self._rollback(raw)
-                if isinstance(error, _CONNECTION_LOST) and (raw.is_closed() or not isinstance(error, TimeoutError)):
+                gone = await self._rollback(raw)
+                if isinstance(error, _CONNECTION_LOST) and (gone or not isinstance(error, TimeoutError)):
                     raise DatabaseUnavailable from error
                 raise
         finally:
@@ -210,13 +212,17 @@ class Database:
             return self._pool
 
     @staticmethod
-    async def _rollback(raw: Any) -> None:
-        if raw.is_closed():
-            return
-        try:
-            await asyncio.wait_for(raw.execute("ROLLBACK"), 5)
-        except BaseException:  # whatever it was, this connection's state is unknown: never reuse it
-            raw.terminate()
+    async def _rollback(raw: Any) -> bool:
+        """Returns whether the connection is gone. One that broke was taken back by the pool, and refuses every call."""
+        with contextlib.suppress(asyncpg.InterfaceError):
+            if raw.is_closed():
+                return True
+            try:
+                await asyncio.wait_for(raw.execute("ROLLBACK"), 5)
+                return False
+            except BaseException:  # whatever it was, this connection's state is unknown: never reuse it
+                raw.terminate()
+        return True
 
     async def _release(self, raw: Any) -> None:
         if self._pool is not None:

@@ -113,6 +113,7 @@ async def _chunk(lease: jobs.Lease, step: Step, phase: int, after: int, done: in
         rows = await db.fetch(scores.NEXT_CUSTOMERS, shop_id=shop.id, after=after, limit=CHUNK)
         chunk = [row["id"] for row in rows]
         if chunk:
+            await db.execute(scores.PLAN_FOR_MANY)
             await step(db, shop, chunk)
             reached = {"phase": phase, "after": chunk[-1], "done": done + len(chunk)}
             await lease.report_in(db, reached["done"], total, reached)

@@ -24,36 +24,32 @@ YEAR_DAYS: Final = 365
 
 # A customer's facts before 00:00 of `as_of` in the shop's zone, one row for each customer of the scope `who`.
 # An order counts once it is paid and not closed; a refund counts against its order, in the order's own year.
+# One grouping over everything that happened, and no joins between intermediate results: a planner without statistics
+# (a shop that has just been filled) would run those as nested loops.
 FACTS: Final = """
-    paid as (
-        select o.customer_id, o.order_no, o.amount_fen, (o.paid_at at time zone :zone)::date as paid_on
+    happened as (
+        select c.id as customer_id, (c.created_at at time zone :zone)::date as since_on,
+               null::text as order_no, null::date as paid_on, 0::bigint as amount_fen, 0::bigint as refund_fen
+        from who join customers c on c.shop_id = :shop_id and c.id = who.customer_id
+        union all
+        select o.customer_id, null, o.order_no, (o.paid_at at time zone :zone)::date, o.amount_fen, 0
         from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
         where o.paid_at < :before and o.status <> 'closed'
-    ),
-    bought as (
-        select customer_id, count(*)::int as orders, count(distinct paid_on)::int as purchase_days,
-               sum(amount_fen)::bigint as gross_fen,
-               coalesce(sum(amount_fen) filter (where paid_on >= :year_from), 0)::bigint as year_gross_fen,
-               min(paid_on) as first_on, max(paid_on) as last_on
-        from paid group by customer_id
-    ),
-    given_back as (
-        select p.customer_id, sum(r.amount_fen)::bigint as refund_fen,
-               coalesce(sum(r.amount_fen) filter (where p.paid_on >= :year_from), 0)::bigint as year_refund_fen
-        from paid p join refunds r on r.shop_id = :shop_id and r.order_no = p.order_no
-        where r.refunded_at < :before group by p.customer_id
+        union all
+        select o.customer_id, null, null, (o.paid_at at time zone :zone)::date, 0, r.amount_fen
+        from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
+        join refunds r on r.shop_id = :shop_id and r.order_no = o.order_no
+        where o.paid_at < :before and o.status <> 'closed' and r.refunded_at < :before
     ),
     facts as (
-        select c.id as customer_id,
-               least((c.created_at at time zone :zone)::date, b.first_on) as since_on,
-               coalesce(b.orders, 0) as orders, coalesce(b.purchase_days, 0) as purchase_days,
-               coalesce(b.gross_fen, 0) as gross_fen, coalesce(g.refund_fen, 0) as refund_fen,
-               coalesce(b.gross_fen, 0) - coalesce(g.refund_fen, 0) as net_fen,
-               coalesce(b.year_gross_fen, 0) - coalesce(g.year_refund_fen, 0) as year_net_fen,
-               b.first_on, b.last_on
-        from who join customers c on c.shop_id = :shop_id and c.id = who.customer_id
-        left join bought b on b.customer_id = c.id
-        left join given_back g on g.customer_id = c.id
+        select customer_id,
+               least(min(since_on), min(paid_on)) as since_on,
+               count(order_no)::int as orders, count(distinct paid_on)::int as purchase_days,
+               sum(amount_fen)::bigint as gross_fen, sum(refund_fen)::bigint as refund_fen,
+               (sum(amount_fen) - sum(refund_fen))::bigint as net_fen,
+               coalesce(sum(amount_fen - refund_fen) filter (where paid_on >= :year_from), 0)::bigint as year_net_fen,
+               min(paid_on) as first_on, max(paid_on) as last_on
+        from happened group by customer_id
     )
 """
 

@@ -87,6 +87,7 @@ UPDATE_STATS = statement(
         """  # noqa: S608 column names of our own
     )
 )
+# The stats rows are locked, so nobody else writes these scores: what differs is what will have changed.
 UPDATE_SCORES = statement(
     text(
         f"""
@@ -99,29 +100,25 @@ UPDATE_SCORES = statement(
             join customers c on c.shop_id = :shop_id and c.id = who.customer_id
             left join run on true
         ),
-        before as (
-            select c.customer_id, c.tier from who
-            join customer_scores c on c.shop_id = :shop_id and c.customer_id = who.customer_id
+        differing as materialized (
+            select t.*, k.tier as from_tier
+            from computed t
+            left join customer_scores k on k.shop_id = :shop_id and k.customer_id = t.customer_id
+            where k.customer_id is null or ({_of("k", SCORES)}) is distinct from ({_of("t", SCORES)})
         ),
         written as (
-            insert into customer_scores as c (shop_id, customer_id, run_id, created_at, {_SCORES})
-            select :shop_id, customer_id, cast(:run_id as uuid), created_at, {_SCORES} from computed
+            insert into customer_scores (shop_id, customer_id, run_id, created_at, {_SCORES})
+            select :shop_id, customer_id, cast(:run_id as uuid), created_at, {_SCORES} from differing
             order by customer_id
             on conflict (shop_id, customer_id) do update set
                 run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in SCORES)}
-            where ({_of("c", SCORES)}) is distinct from ({_of("excluded", SCORES)})
-            returning c.customer_id, c.tier
-        ),
-        moved as (
-            select w.customer_id, b.tier as from_tier, w.tier as to_tier
-            from written w left join before b on b.customer_id = w.customer_id
-            where b.tier is distinct from w.tier
         ),
         logged as (
             insert into tier_changes (shop_id, customer_id, from_tier, to_tier, run_id, as_of, changed_at)
-            select :shop_id, customer_id, from_tier, to_tier, cast(:run_id as uuid), :as_of, :moment from moved
+            select :shop_id, customer_id, from_tier, tier, cast(:run_id as uuid), :as_of, :moment
+            from differing where tier is distinct from from_tier
         )
-        select customer_id, from_tier, to_tier from moved
+        select customer_id, from_tier, tier as to_tier from differing where tier is distinct from from_tier
         """  # noqa: S608 column names of our own
     )
 )
@@ -255,6 +252,8 @@ EXPORT_RUN = statement(
         """  # noqa: S608 column names of our own
     )
 )
+# A plan made for any array is made for ten; a chunk of ten thousand deserves its own.
+PLAN_FOR_MANY = statement(text("set local plan_cache_mode = force_custom_plan"))
 
 
 async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> int:

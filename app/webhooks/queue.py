@@ -57,17 +57,18 @@ TARGET = statement(
         webhook_endpoints.c.state == "enabled",
     )
 )
+# Chosen in an array, here and where results are written: a queue has no statistics worth the name, and a join that is
+# planned for few rows would run the choice again for each of many.
 CLAIM = statement(
     text(
         """
-        with due as materialized (
+        update webhook_deliveries d set
+            state = 'sending', attempt = d.attempt + 1, due_at = now() + make_interval(secs => :lease_seconds)
+        where d.shop_id = :shop_id and d.id = any(array(
             select id from webhook_deliveries
             where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'pending' and due_at <= now()
             order by due_at limit :limit for update skip locked
-        )
-        update webhook_deliveries d set
-            state = 'sending', attempt = d.attempt + 1, due_at = now() + make_interval(secs => :lease_seconds)
-        from due where d.shop_id = :shop_id and d.id = due.id
+        ))
         returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.body, d.state
         """
     )
@@ -77,11 +78,6 @@ CLAIM = statement(
 CLAIM_ABANDONED = statement(
     text(
         """
-        with due as materialized (
-            select id from webhook_deliveries
-            where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'sending' and due_at <= now()
-            order by due_at limit 1 for update skip locked
-        )
         update webhook_deliveries d set
             state = case when d.crashes + 1 >= :crash_limit then 'quarantined' else 'sending' end,
             last_error = case when d.crashes + 1 >= :crash_limit then 'worker_crashed' else d.last_error end,
@@ -89,7 +85,11 @@ CLAIM_ABANDONED = statement(
             crashes = d.crashes + 1,
             attempt = d.attempt + 1,
             due_at = now() + make_interval(secs => :lease_seconds * (1 + random()))
-        from due where d.shop_id = :shop_id and d.id = due.id
+        where d.shop_id = :shop_id and d.id = any(array(
+            select id from webhook_deliveries
+            where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'sending' and due_at <= now()
+            order by due_at limit 1 for update skip locked
+        ))
         returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.body, d.state
         """
     )
@@ -99,7 +99,7 @@ CANCEL = statement(
         """
         update webhook_deliveries d set state = 'cancelled', last_error = t.reason, finished_at = now()
         from unnest(cast(:ids as uuid[]), cast(:reasons as text[])) as t (id, reason)
-        where d.shop_id = :shop_id and d.id = t.id
+        where d.shop_id = :shop_id and d.id = any(cast(:ids as uuid[])) and d.id = t.id
         """
     )
 )
@@ -123,7 +123,8 @@ WRITE_BACK = statement(
                 due_at = now() + make_interval(secs => t.delay),
                 finished_at = case when t.state = 'pending' then null else now() end
             from told t
-            where d.shop_id = :shop_id and d.id = t.id and d.attempt = t.attempt and d.state = 'sending'
+            where d.shop_id = :shop_id and d.id = any(cast(:ids as uuid[]))
+                and d.id = t.id and d.attempt = t.attempt and d.state = 'sending'
             returning d.id
         ),
         logged as (
