@@ -19,6 +19,7 @@ from app.core.db import Connection
 from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
+from app.privacy import rekey
 from app.refresh import rescore
 from app.refresh.jobs import ask_for_nightly_run, refresh_changed
 from app.touches import repository as touches
@@ -43,7 +44,7 @@ class House:
         database = open_database(settings, self.bell)
         root = RootKey(settings.root_key_bytes)
         self.entry = Entry(database, root, Shops(database, root))
-        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run, PLANNING: plan_touches}
+        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run, PLANNING: plan_touches, rekey.KIND: rekey.run}
         self.deliverer = Deliverer(
             self.entry,
             allow_networks=settings.outbound_allow_networks,

@@ -42,6 +42,7 @@ shop_keys = tenant_table(
     Column("version", Integer, primary_key=True, autoincrement=False, comment="0 is the blind-index key"),
     Column("wrapped", LargeBinary, nullable=False),
     instant("created_at", nullable=False),
+    instant("used_from", nullable=False, comment="seals from then on; until then every process has learnt to read it"),
 )
 
 api_clients = tenant_table(

@@ -26,10 +26,16 @@ ADD_SHOP = statement(
 PIN_SHOP = statement(update(shops).where(shops.c.id == p("shop")).values(pinned_as_of=p("pinned_as_of")))
 SET_SETTINGS = statement(update(shops).where(shops.c.id == p("shop")).values(settings=p("settings")))
 
-SHOP_KEYS = statement(select(shop_keys.c.version, shop_keys.c.wrapped).where(shop_keys.c.shop_id == p("shop_id")))
+SHOP_KEYS = statement(
+    select(shop_keys.c.version, shop_keys.c.wrapped, shop_keys.c.used_from).where(shop_keys.c.shop_id == p("shop_id"))
+)
 ADD_SHOP_KEY = statement(
     insert(shop_keys).values(
-        shop_id=p("shop_id"), version=p("version"), wrapped=p("wrapped"), created_at=p("created_at")
+        shop_id=p("shop_id"),
+        version=p("version"),
+        wrapped=p("wrapped"),
+        created_at=p("created_at"),
+        used_from=p("used_from"),
     )
 )
 

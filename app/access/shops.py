@@ -13,7 +13,7 @@ from app.core.crypto import RootKey, ShopKeys
 from app.core.db import Database
 from app.core.errors import Conflict, NotFound, Unprocessable
 
-_FRESH_SECONDS: Final = 10.0
+FRESH_SECONDS: Final = 10.0
 INDEX_KEY: Final = 0  # the version under which the blind-index key is stored
 
 
@@ -47,7 +47,7 @@ class Shops:
         if known is not None and known[0] > time.monotonic():
             return known[1]
         shop = await self._read(shop_id)
-        self._known[shop_id] = (time.monotonic() + _FRESH_SECONDS, shop)
+        self._known[shop_id] = (time.monotonic() + FRESH_SECONDS, shop)
         return shop
 
     def forget(self, shop_id: int) -> None:
@@ -62,17 +62,20 @@ class Shops:
     async def _read(self, shop_id: int) -> Shop:
         async with self._database.transaction(shop_id) as db:
             row = await db.fetch_one(repository.GET_SHOP, id=shop_id)
-            wrapped = {key["version"]: key["wrapped"] for key in await db.fetch(repository.SHOP_KEYS, shop_id=shop_id)}
+            keys = await db.fetch(repository.SHOP_KEYS, shop_id=shop_id)
+        wrapped = {key["version"]: key["wrapped"] for key in keys}
         if row is None or INDEX_KEY not in wrapped:
             raise NotFound(f"There is no shop {shop_id}; make one with: kehu shop create", field="shop_id")
         index_key = wrapped.pop(INDEX_KEY)
+        moment = clock.now()
+        current = max(key["version"] for key in keys if key["used_from"] <= moment)
         return Shop(
             id=shop_id,
             name=row["name"],
             zone=ZoneInfo(row["timezone"]),
             settings=ShopSettings.model_validate(row["settings"]),
             pinned_as_of=row["pinned_as_of"],
-            keys=self._root.open_shop_keys(shop_id, wrapped, index_key),
+            keys=self._root.open_shop_keys(shop_id, wrapped, index_key, current=current),
         )
 
 
@@ -108,6 +111,11 @@ async def create_shop(
         data_key, index_key = root.new_shop_keys(shop_id)
         for version, wrapped in ((INDEX_KEY, index_key), (1, data_key)):
             await db.execute(
-                repository.ADD_SHOP_KEY, shop_id=shop_id, version=version, wrapped=wrapped, created_at=moment
+                repository.ADD_SHOP_KEY,
+                shop_id=shop_id,
+                version=version,
+                wrapped=wrapped,
+                created_at=moment,
+                used_from=moment,
             )
     return shop_id

@@ -28,7 +28,7 @@ ADD = statement(
     text(
         """
         insert into queued_jobs (shop_id, id, kind, key, arguments, due_at, created_at)
-        values (:shop_id, :id, :kind, :key, :arguments, :moment, :moment)
+        values (:shop_id, :id, :kind, :key, :arguments, :due_at, :moment)
         on conflict (shop_id, kind, key) do nothing
         """
     )
@@ -70,11 +70,12 @@ CLAIM = statement(
         """
     )
 )
+# Who gets on is not what kills workers, so the crashes are forgotten: a long job outlives any number of restarts.
 PROGRESS = statement(
     text(
         """
         update queued_jobs set
-            done = :done, total = :total, arguments = arguments || :resume,
+            done = :done, total = :total, arguments = arguments || :resume, crashes = 0,
             lease_until = now() + make_interval(secs => :lease_seconds),
             due_at = now() + make_interval(secs => :lease_seconds)
         where shop_id = :shop_id and id = :id and attempt = :attempt and state = 'running'
@@ -150,11 +151,21 @@ class Lease:
 Handler = Callable[[Lease], Awaitable[dict[str, Any]]]
 
 
-async def enqueue(db: Connection, shop_id: int, kind: str, arguments: dict[str, Any], *, key: str | None = None) -> Row:
-    """Ask for a job; the same kind and key is the same job. Returns its row."""
-    job_id = new_id()
+async def enqueue(
+    db: Connection,
+    shop_id: int,
+    kind: str,
+    arguments: dict[str, Any],
+    *,
+    key: str | None = None,
+    due_at: datetime | None = None,
+) -> Row:
+    """Ask for a job, now or later; the same kind and key is the same job. Returns its row."""
+    job_id, moment = new_id(), clock.now()
     values = {"kind": kind, "key": key or str(job_id)}
-    await db.execute(ADD, shop_id=shop_id, id=job_id, arguments=arguments, moment=clock.now(), **values)
+    await db.execute(
+        ADD, shop_id=shop_id, id=job_id, arguments=arguments, due_at=due_at or moment, moment=moment, **values
+    )
     db.ring(JOBS_BELL)
     row = await db.fetch_one(BY_KEY, shop_id=shop_id, **values)
     assert row is not None  # noqa: S101 inserted above, or there before

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from app.cli import audit, data, demo, doctor, run, shops
+from app.cli import audit, data, demo, doctor, keys, run, shops
 from app.cli.console import fail
 from app.core.errors import AppError
 
@@ -27,6 +27,7 @@ app.command()(data.rescore)
 app.add_typer(shops.shop, name="shop")
 app.add_typer(shops.client, name="client")
 app.add_typer(audit.audit, name="audit")
+app.add_typer(keys.keys, name="keys")
 app.add_typer(data.imports, name="import")
 app.add_typer(data.exports, name="export")
 

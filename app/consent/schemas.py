@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.core.clock import Moment
 from app.customers.schemas import IdentityWrite
 
 CustomerId = Annotated[int, Field(ge=1, lt=2**53)]
@@ -39,7 +40,7 @@ class ConsentWrite(Person):
     channel: Channel
     state: State
     source: str = Field(min_length=1, max_length=200, description="Where it was given: a form, a till, an import")
-    occurred_at: datetime | None = Field(default=None, description="When it was said; default now")
+    occurred_at: Moment | None = Field(default=None, description="When it was said; default now")
 
     @model_validator(mode="after")
     def _of_our_time(self) -> Self:

@@ -1,7 +1,23 @@
 """Instants are aware UTC; days belong to the shop's zone."""
 
 from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator
+
+_EARLIEST: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def of_our_time(moment: datetime) -> datetime:
+    """The moment itself. Raises ValueError for one that a zone or a sum could carry beyond the calendar."""
+    if not _EARLIEST <= moment.replace(tzinfo=UTC) < _LATEST:
+        raise ValueError("a time lies between 1900 and 2200")
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(of_our_time)]  # what callers may send
 
 
 def now() -> datetime:

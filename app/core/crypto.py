@@ -77,11 +77,7 @@ class ShopKeys:
     shop_id: int
     data_keys: dict[int, bytes] = field(repr=False)
     index_key: bytes = field(repr=False)
-
-    @property
-    def current(self) -> int:
-        """The version that new seals use."""
-        return max(self.data_keys)
+    current: int  # the version that new seals use
 
     def blind(self, kind: str, value: str) -> bytes:
         """HMAC-SHA-256 of a normalised value, separate for each kind: the only way to search for it."""
@@ -105,6 +101,16 @@ class ShopKeys:
         """The person key from its wrapped form. Raises CannotOpen."""
         key = unseal(self._data_key(wrapped), wrapped, f"{self.shop_id}|person|{customer_id}")
         return PersonKey(key, self.shop_id, customer_id)
+
+    def rewrap(self, customer_id: int, wrapped: bytes) -> bytes:
+        """A person key wrapped under the current version; the fields that it seals stay as they are."""
+        context = f"{self.shop_id}|person|{customer_id}"
+        key = unseal(self._data_key(wrapped), wrapped, context)
+        return seal(self.data_keys[self.current], self.current, key, context)
+
+    def reseal(self, column: str, sealed: bytes) -> bytes:
+        """Something of the shop itself, sealed under the current version."""
+        return self.seal(column, self.open(column, sealed))
 
     def _data_key(self, sealed: bytes) -> bytes:
         try:
@@ -131,10 +137,12 @@ class RootKey:
         """A shop's data key in the form that is stored."""
         return seal(self._wrap, version, key, f"{shop_id}|data")
 
-    def open_shop_keys(self, shop_id: int, wrapped: dict[int, bytes], wrapped_index: bytes) -> ShopKeys:
+    def open_shop_keys(
+        self, shop_id: int, wrapped: dict[int, bytes], wrapped_index: bytes, *, current: int
+    ) -> ShopKeys:
         """Raises CannotOpen when the root key is not the one that wrapped them."""
         data = {version: unseal(self._wrap, sealed, f"{shop_id}|data") for version, sealed in wrapped.items()}
-        return ShopKeys(shop_id, data, unseal(self._wrap, wrapped_index, f"{shop_id}|index"))
+        return ShopKeys(shop_id, data, unseal(self._wrap, wrapped_index, f"{shop_id}|index"), current)
 
     def lookup_hash(self, kind: str, secret: str) -> bytes:
         """Where a credential is found: a keyed hash, so that a copy of the table cannot be tried out."""

@@ -33,6 +33,8 @@ _CONNECTION_LOST: Final = (
     asyncpg.OperatorInterventionError,
     TimeoutError,
 )
+# A wrong argument raises these too: they are a loss only where the connection is gone.
+_PERHAPS_LOST: Final = (asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Statement(NamedTuple):
@@ -173,7 +175,7 @@ class Database:
                     raise RuntimeError("a database error was swallowed inside the transaction: it rolled back")
             except BaseException as error:
                 gone = await self._rollback(raw)
-                if isinstance(error, _CONNECTION_LOST) and (gone or not isinstance(error, TimeoutError)):
+                if isinstance(error, _CONNECTION_LOST) and (gone or not isinstance(error, _PERHAPS_LOST)):
                     raise DatabaseUnavailable from error
                 raise
         finally:

@@ -34,4 +34,6 @@ def decode_cursor(cursor: str, *types: type) -> list[Any]:
         key = None
     if not isinstance(key, list) or [type(part) for part in key] != list(types):
         raise InvalidCursor
+    if any(isinstance(part, int) and not 0 <= part < 2**63 for part in key):
+        raise InvalidCursor
     return key

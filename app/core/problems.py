@@ -9,8 +9,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from app.core.errors import AppError, DatabaseUnavailable, TooMany
+from app.core.errors import AppError, BadRequest, DatabaseUnavailable, TooMany
 from app.core.wire import RETRIABLE
 
 log = structlog.get_logger(__name__)
@@ -46,6 +47,7 @@ def problems(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+_MOST = 100  # of a hundred thousand refusals, nobody reads the rest
 _REF = {"$ref": "#/components/schemas/Problem"}
 
 
@@ -73,7 +75,7 @@ def problem_response(error: AppError) -> Response:
 def field_problems(errors: Sequence[Any]) -> list[dict[str, str]]:
     """pydantic's errors as field and message; the refused value itself is never repeated."""
     found = []
-    for error in errors:
+    for error in errors[:_MOST]:
         location = [str(part) for part in error["loc"] if part not in ("body", "query", "path", "header")]
         found.append({"field": ".".join(location) or "body", "message": error["msg"].removeprefix("Value error, ")})
     return found
@@ -96,6 +98,10 @@ def install(app: FastAPI) -> None:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         body = {"type": "about:blank", "title": str(error.detail), "status": error.status_code, "code": code}
         return _document(body | {"detail": str(error.detail)}, dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def _gone(request: Request, error: ClientDisconnect) -> Response:
+        return problem_response(BadRequest("The connection was closed before the body was complete"))
 
     async def _busy(request: Request, error: Exception) -> Response:
         log.warning("race_lost_every_time", error=type(error).__name__)

@@ -11,12 +11,14 @@ from app.core.errors import BadRequest, StartOver, TooLarge, Unprocessable
 
 MAX_DEPTH: Final = 24
 MAX_STRING: Final = 65_536
+MAX_ITEMS: Final = 10_000
+MAX_KEYS: Final = 256  # each unknown key is a refusal of its own to tell
 ATTEMPTS: Final = 5  # how often a step that lost a race is run in all
 RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
 
 
 def parse_json(body: bytes) -> Any:
-    """Strict JSON: no NaN, no lone surrogates, no NUL, nesting up to 24, strings up to 65,536 characters.
+    """Strict JSON: no NaN, no lone surrogates, no NUL; depth, strings, lists and objects within the limits above.
 
     Raises: BadRequest when it is not JSON, Unprocessable when it is and breaks a limit.
     """
@@ -37,6 +39,8 @@ def _check(value: Any, long_strings: bool, nul: bool, depth: int) -> None:
     elif isinstance(value, dict | list):
         if depth == 0:
             raise Unprocessable(f"Nesting is limited to {MAX_DEPTH} levels")
+        if len(value) > (MAX_KEYS if isinstance(value, dict) else MAX_ITEMS):
+            raise Unprocessable(f"A list is limited to {MAX_ITEMS} items, an object to {MAX_KEYS} keys")
         if not nul and not long_strings:  # the usual case: only containers can still break a limit
             for item in value.values() if isinstance(value, dict) else value:
                 if isinstance(item, dict | list):

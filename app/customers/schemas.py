@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.access.schemas import StoreId
+from app.core.clock import Moment
 from app.core.masking import (
     AddressField,
     BirthdayField,
@@ -63,7 +64,7 @@ class CustomerUpdate(BaseModel):
     source_channel: int | None = Field(default=None, ge=0, le=99_999)
     source_way: int | None = Field(default=None, ge=0, le=99_999)
     mobile_verified: bool | None = None
-    member_since: datetime | None = None
+    member_since: Moment | None = None
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -80,7 +81,7 @@ class CustomerCreate(CustomerUpdate):
     """A customer by the identities that the caller knows: created, or found by any of them."""
 
     identities: Identities
-    created_at: datetime | None = Field(
+    created_at: Moment | None = Field(
         default=None, description="When they became a customer, for history; default now"
     )
 

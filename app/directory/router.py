@@ -1,6 +1,6 @@
 """GET /v1/customers."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -44,10 +44,10 @@ async def list_customers(
     call: Annotated[Call, door("customers:read")],
     limit: Limit = 50,
     cursor: Cursor = None,
-    created_from: datetime | None = None,
-    created_before: datetime | None = None,
-    updated_from: datetime | None = None,
-    updated_before: datetime | None = None,
+    created_from: clock.Moment | None = None,
+    created_before: clock.Moment | None = None,
+    updated_from: clock.Moment | None = None,
+    updated_before: clock.Moment | None = None,
     tier: Annotated[Literal["vip", "high_potential", "regular", "at_risk"] | None, Query()] = None,
     store_id: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
     has_mobile: bool | None = None,
@@ -84,6 +84,6 @@ def _position(cursor: str | None) -> tuple[datetime, int] | None:
         return None
     instant, number = decode_cursor(cursor, str, int)
     try:
-        return datetime.fromisoformat(instant), number
+        return clock.of_our_time(datetime.fromisoformat(instant)).astimezone(UTC), number
     except ValueError:
         raise InvalidCursor from None

@@ -1,11 +1,11 @@
 """What crosses the wire about orders and refunds."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from app.access.schemas import StoreId
+from app.core.clock import Moment
 from app.customers.schemas import BATCH_LIMIT, Identities
 
 Fen = Annotated[int, Field(ge=0, le=10**15, description="fen, a hundredth of the currency")]
@@ -20,7 +20,7 @@ class Versioned(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: int | None = Field(default=None, ge=0, le=2**53, description="the source's own counter")
-    updated_at: datetime | None = None
+    updated_at: Moment | None = None
 
     @model_validator(mode="after")
     def _one_clock(self) -> Self:
@@ -48,7 +48,7 @@ class OrderWrite(Versioned):
     store_id: StoreId | None = None
     channel: str | None = Field(default=None, max_length=32)
     status: Status = "paid"
-    paid_at: datetime | None = Field(default=None, description="without a zone: in the shop's")
+    paid_at: Moment | None = Field(default=None, description="without a zone: in the shop's")
     amount_fen: Fen
     currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$")
     items: Annotated[list[OrderItem], Field(max_length=2000)] = []
@@ -95,7 +95,7 @@ class RefundWrite(Versioned):
     refund_no: Number
     order_no: Number
     amount_fen: Fen
-    refunded_at: datetime
+    refunded_at: Moment
 
 
 class RefundResult(BaseModel):

@@ -25,6 +25,8 @@ class RescoreRequest(BaseModel):
 
     as_of: date | None = Field(
         default=None,
+        ge=date(1900, 1, 1),
+        lt=date(2200, 1, 1),
         description="Count only facts before 00:00 of this day in the shop, in a run of its own that leaves live "
         "scores alone; absent: compute and publish the live scores",
     )

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
 from app.access.shops import Shop
+from app.core import clock
 from app.core.db import Row
 from app.core.errors import Forbidden, NotFound, Unauthorized
 from app.core.masking import mask
@@ -101,7 +102,7 @@ async def get_scores(call: Annotated[Call, door("scores:read")], customer_id: Cu
 @router.get("/scores/runs", responses=problems(NotFound))
 async def list_runs(
     call: Annotated[Call, door("scores:read")],
-    before: datetime | None = None,
+    before: clock.Moment | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> list[Run]:
     """Full runs, newest first; page on with `before` = the last one's `created_at`."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.core.clock import of_our_time
 from app.core.errors import AppError
 from app.core.wire import parse_json
 
@@ -54,7 +55,7 @@ def _local_moment(value: Any) -> datetime | None:
         return None
     if not isinstance(value, str) or not _DATE.fullmatch(value.strip()):
         raise ValueError("expected yyyy-MM-dd HH:mm:ss or yyyy-MM-dd")
-    return datetime.fromisoformat(value.strip()).replace(tzinfo=CHINA)
+    return of_our_time(datetime.fromisoformat(value.strip())).replace(tzinfo=CHINA)
 
 
 def _local_date(value: Any) -> date | None:

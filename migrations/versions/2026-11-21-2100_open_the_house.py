@@ -511,6 +511,12 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), autoincrement=False, nullable=False, comment="0 is the blind-index key"),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "used_from",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="seals from then on; until then every process has learnt to read it",
+        ),
         sa.PrimaryKeyConstraint("shop_id", "version", name=op.f("pk_shop_keys")),
         info={"kind": "tenant"},
     )

@@ -1,0 +1,1 @@
+"""What the law asks across rooms; for now, the rotation of keys."""
