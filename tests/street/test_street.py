@@ -1,0 +1,146 @@
+"""The whole street with real processes: a Youzan call and an order in, a tier change computed, signed webhooks out."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from standardwebhooks import Webhook
+
+from app.access.shops import Shop
+from app.core.config import Settings
+from tests.conftest import Api, Rows
+from tests.webhooks.receiver import receiving
+
+
+@pytest.fixture
+async def processes(settings: Settings) -> AsyncIterator[str]:
+    """`serve` and `worker` as an operator starts them. Yields the base URL."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": settings.database_url.get_secret_value(),
+        "REDIS_URL": settings.redis_url.get_secret_value(),
+        "KEHU_ROOT_KEY": settings.root_key.get_secret_value(),
+        "KEHU_OUTBOUND_ALLOW_NETWORKS": "127.0.0.0/8",
+        "KEHU_WORKER_QUEUE": f"{settings.worker_queue}:street",
+        "KEHU_LOG_LEVEL": "WARNING",
+    }
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    running = [
+        await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *command, env=environment)
+        for command in (("serve", "--port", str(port)), ("worker",))
+    ]
+    base_url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=base_url) as http:
+        for _ in range(600):
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    break
+            except httpx.TransportError:
+                await asyncio.sleep(0.1)
+    yield base_url
+    for process in running:
+        process.terminate()
+    codes = [await asyncio.wait_for(process.wait(), 15) for process in running]
+    # uvicorn finishes its requests and then ends by the signal that it was sent.
+    assert codes == [-signal.SIGTERM, 0], "both stop when asked, without a complaint"
+
+
+async def _until(question: Any, seconds: float = 60) -> Any:
+    for _ in range(int(seconds / 0.05)):
+        if answer := await question():
+            return answer
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
+async def test_an_order_becomes_a_tier_change_and_a_signed_webhook(
+    api: Api, shop: Shop, rows: Rows, processes: str
+) -> None:
+    async with (
+        receiving() as receiver,
+        httpx.AsyncClient(
+            base_url=processes, headers={"Authorization": f"Bearer {api.client.api_key}"}, timeout=60
+        ) as http,
+    ):
+        answer = await http.post(
+            "/auth/token",
+            json={
+                "client_id": api.client.client_id,
+                "client_secret": api.client.client_secret,
+                "authorize_type": "silent",
+                "grant_id": shop.id,
+            },
+        )
+        token = answer.json()["data"]["access_token"]
+        created = await http.post(
+            f"/api/youzan.scrm.customer.create/3.0.0?access_token={token}",
+            json={"mobile": "13800000001", "customer_create": {"name": "李小花"}},
+        )
+        number = int(created.json()["data"]["account_id"])
+        paid_at = (datetime.now(UTC) - timedelta(days=40)).isoformat()
+        others = [
+            {
+                "order_no": f"B{n}",
+                "identities": [{"kind": "external_id", "value": f"P{n}"}],
+                "paid_at": paid_at,
+                "amount_fen": 1000 * n,
+            }
+            for n in range(1, 21)
+        ]
+        assert (await http.post("/v1/orders/batch", json={"orders": others})).json()["created"] == 20
+        job = (await http.post("/v1/triggers/rescore", json={})).json()["job_id"]
+        await _until(lambda: _done(http, job))
+        secret = (await http.post("/v1/webhooks", json={"url": receiver.url, "kinds": ["tier.changed"]})).json()[
+            "secret"
+        ]
+
+        order = {
+            "order_no": "A1",
+            "identities": [{"kind": "mobile", "value": "13800000001"}],
+            "paid_at": datetime.now(UTC).isoformat(),
+            "amount_fen": 900_000,
+        }
+        assert (await http.post("/v1/orders", json=order)).json()["customer_id"] == number
+
+        async def told() -> list[dict[str, Any]]:
+            bodies = [
+                Webhook(secret).verify(message.body, {k.lower(): v for k, v in message.headers.items()})
+                for message in receiver.messages
+            ]
+            return [body["data"] for body in bodies if body["data"]["customer_id"] == number]
+
+        (change,) = await _until(told)
+        assert (change["from"], change["to"]) == ("regular", "vip")
+        assert b"13800000001" not in b"".join(message.body for message in receiver.messages), "thin: ids only"
+
+        scores = (await http.get(f"/v1/customers/{number}/scores")).json()
+        assert (scores["tier"], scores["net_fen"], scores["orders"]) == ("vip", 900_000, 1)
+        detail = await http.post(
+            f"/api/youzan.scrm.customer.detail.get/1.0.1?access_token={token}",
+            json={"account_info": {"account_type": 2, "account_id": "13800000001"}, "fields": "user_base,behavior"},
+        )
+        assert detail.json()["data"]["total_trade_amount"] == 900_000
+        history = await rows(
+            "select from_tier, to_tier from tier_changes where shop_id = $1 and customer_id = $2 order by id",
+            shop.id,
+            number,
+        )
+        assert history[-1] == {"from_tier": "regular", "to_tier": "vip"}
+        assert await rows("select 1 from customer_changes where shop_id = $1", shop.id) == []
+        stored = await rows("select * from customers where shop_id = $1 and id = $2", shop.id, number)
+        assert "李小花" not in json.dumps(stored, default=repr, ensure_ascii=False)
+
+
+async def _done(http: httpx.AsyncClient, job: str) -> bool:
+    state = (await http.get(f"/v1/jobs/{job}")).json()["state"]
+    assert state in ("queued", "running", "done")
+    return bool(state == "done")
