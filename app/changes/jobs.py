@@ -16,7 +16,7 @@ from app.access.entry import Entry
 from app.changes.models import queued_jobs
 from app.core import clock
 from app.core.db import Connection, Row, statement
-from app.core.errors import NotFound
+from app.core.errors import DatabaseUnavailable, NotFound
 from app.core.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -204,6 +204,8 @@ async def run_due(entry: Entry, shop_id: int, handlers: Mapping[str, Handler], *
     except LeaseLost:
         log.warning("job_lease_lost", job_id=str(row["id"]))
         return 1
+    except DatabaseUnavailable:
+        raise  # nobody's fault: the lease runs out, and the job goes on from where it was
     except Exception as error:
         log.exception("job_failed", job_id=str(row["id"]), kind=row["kind"])
         state, failure = "failed", f"{type(error).__name__}: see the worker's log"

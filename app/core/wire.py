@@ -12,7 +12,7 @@ from app.core.errors import BadRequest, StartOver, TooLarge, Unprocessable
 MAX_DEPTH: Final = 24
 MAX_STRING: Final = 65_536
 MAX_ITEMS: Final = 10_000
-MAX_KEYS: Final = 256  # each unknown key is a refusal of its own to tell
+MAX_KEYS: Final = 64  # each unknown key is a refusal of its own to tell
 ATTEMPTS: Final = 5  # how often a step that lost a race is run in all
 RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
 

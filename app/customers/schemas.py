@@ -81,9 +81,7 @@ class CustomerCreate(CustomerUpdate):
     """A customer by the identities that the caller knows: created, or found by any of them."""
 
     identities: Identities
-    created_at: Moment | None = Field(
-        default=None, description="When they became a customer, for history; default now"
-    )
+    created_at: Moment | None = Field(default=None, description="When they became a customer, for history; default now")
 
 
 class CustomerPatch(CustomerUpdate):

@@ -122,15 +122,17 @@ HAS_WAITING = statement(
 SETTLE = statement(
     text(
         """
-        update refunds r set settled = true
-        from (
+        with waiting as (
             select r.refund_no, o.customer_id
             from refunds r join orders o on o.shop_id = r.shop_id and o.order_no = r.order_no
             where r.shop_id = :shop_id and not r.settled
             order by r.refund_no limit :limit for update of r skip locked
-        ) as t
-        where r.shop_id = :shop_id and r.refund_no = t.refund_no
-        returning t.customer_id
+        ),
+        settled as (
+            update refunds r set settled = true
+            where r.shop_id = :shop_id and r.refund_no = any(array(select refund_no from waiting))
+        )
+        select customer_id from waiting
         """
     )
 )
