@@ -22,9 +22,7 @@ async def _fill(api: Api, count: int) -> list[int]:
     customers = [
         {
             "identities": [
-                {"kind": "mobile", "value": f"1380000{n:04d}"}
-                if n % 2
-                else {"kind": "external_id", "value": f"X{n}"}
+                {"kind": "mobile", "value": f"1380000{n:04d}"} if n % 2 else {"kind": "external_id", "value": f"X{n}"}
             ],
             "created_at": (T0 + timedelta(hours=n // 2)).isoformat(),  # pairs share an instant: the number decides
             "store_id": 100 + n % 3,
@@ -132,7 +130,8 @@ async def test_every_filter_walks_an_index_behind_the_wall(
         await rows(
             """
             with people as (
-                insert into customers (shop_id, id, origin_customer_id, mobile, store_id, member_since, created_at, updated_at)
+                insert into customers
+                    (shop_id, id, origin_customer_id, mobile, store_id, member_since, created_at, updated_at)
                 select $1, n, n, 'x', n % 50, case when n % 3 = 0 then now() end,
                        timestamptz '2026-01-01' + n * interval '1 minute', now() - n * interval '1 second'
                 from generate_series(1, 20000) as n returning id, created_at

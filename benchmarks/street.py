@@ -1,0 +1,132 @@
+"""The whole street against the clock: an order that makes somebody a VIP goes in, the webhook about it comes out."""
+
+import asyncio
+import itertools
+import time
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any, Final
+
+import orjson
+
+from benchmarks import client, handwritten, population, receiver, stage
+from benchmarks.measure import Figure, Plan, percentile
+from benchmarks.stage import Stage, Tenant
+
+_IDLE_SECONDS: Final = 10.0
+
+
+def run(plan: Plan) -> list[Figure]:
+    """Time from sending the order to the arrival of `tier.changed`."""
+    per_second, seconds = (20, 20) if plan.quick else (100, 60)
+    count = per_second * seconds
+    with stage.up(plan) as place:
+        tenant, people = place.run(lambda: _prepare(place, max(plan.population(5_000, 50_000), 3 * count)))
+        port = place.serve()
+        place.work()
+        latencies, answers, lost = place.run(lambda: _walk(place, tenant, people, port, per_second, count))
+    form = f"{per_second} orders/s for {seconds} s, {people.count:,} customers, {lost} of {count:,} lost"
+    answered = f"order answered in {median(answers) * 1000:,.0f} ms (p99 {percentile(answers, 0.99) * 1000:,.0f})"
+    milliseconds = [seconds * 1000 for seconds in latencies] or [float("inf")]
+    return [
+        Figure(
+            "street: order in to tier.changed, p50",
+            [min(milliseconds), max(milliseconds)],
+            "ms",
+            500,
+            higher_is_better=False,
+            value=median(milliseconds),
+            detail=f"{form}; {answered}",
+        ),
+        Figure(
+            "street: order in to tier.changed, p99",
+            [min(milliseconds), max(milliseconds)],
+            "ms",
+            2000,
+            higher_is_better=False,
+            value=percentile(milliseconds, 0.99),
+            detail=form,
+        ),
+    ]
+
+
+async def _prepare(place: Stage, count: int) -> tuple[Tenant, population.People]:
+    """A shop with stored thresholds."""
+    tenant = await place.open_shop("street")
+    people = await population.people(place, tenant, count)
+    await population.orders(place, tenant, people, 4 * count)
+    async with place.owner() as owner:
+        await handwritten.rescore(owner, tenant.shop.id, tenant.shop.live_as_of(), tenant.shop.zone.key)
+        await owner.execute("truncate domain_events")
+    await population.settle(place)
+    return tenant, people
+
+
+async def _walk(
+    place: Stage, tenant: Tenant, people: population.People, port: int, per_second: int, count: int
+) -> tuple[list[float], list[float], int]:
+    """Returns: seconds from order to webhook, seconds from order to answer, and how many webhooks never came."""
+    async with receiver.listening() as inbox:
+        hook = {"url": inbox.url, "kinds": ["tier.changed"]}
+        secret = (await client.call(port, "POST", "/v1/webhooks", hook, bearer=tenant.api_key))["secret"]
+        amount, risers = await _risers(place, tenant, people, count + per_second)
+        requests = [(number, _order(tenant, digits, amount)) for number, digits in risers]
+        # A second of it first: the processes open their connections and prepare their statements.
+        await _send(port, requests[:per_second], per_second)
+        await inbox.until(per_second, idle_seconds=_IDLE_SECONDS)
+        inbox.messages.clear()
+        sent = await _send(port, requests[per_second:], per_second)
+        await inbox.until(count, idle_seconds=_IDLE_SECONDS)
+        arrived = {message["data"]["customer_id"]: moment for moment, message in inbox.verified(secret)}
+    latencies = [arrived[number] - started for number, (started, _) in sent.items() if number in arrived]
+    return latencies, [took for _, took in sent.values()], len(sent) - len(latencies)
+
+
+async def _risers(
+    place: Stage, tenant: Tenant, people: population.People, count: int
+) -> tuple[int, list[tuple[int, str]]]:
+    """The VIP threshold, and customers below it who can be named by mobile."""
+    async with place.owner() as owner:
+        threshold = await owner.fetchval(
+            "select vip_from_fen from score_runs where shop_id = $1 and state = 'published'", tenant.shop.id
+        )
+        rows = await owner.fetch(
+            "select customer_id from customer_scores where shop_id = $1 and tier <> 'vip'", tenant.shop.id
+        )
+    known = ((row["customer_id"], people.mobile_of(row["customer_id"])) for row in rows)
+    return int(threshold) + 1, list(itertools.islice(((n, m) for n, m in known if m), count))
+
+
+async def _send(port: int, requests: list[tuple[int, bytes]], per_second: int) -> dict[int, tuple[float, float]]:
+    """Send at an even pace, whatever the answers take. Returns when each was sent, and how long its answer took."""
+    sent: dict[int, tuple[float, float]] = {}
+    async with client.connected(port) as connections:
+        free: asyncio.Queue[client.Connection] = asyncio.Queue()
+        for connection in connections:
+            free.put_nowait(connection)
+
+        async def one(number: int, request: bytes, due: float) -> None:
+            connection = await free.get()
+            client.checked(await connection.ask(request), b'"created"')
+            sent[number] = due, time.perf_counter() - due
+            free.put_nowait(connection)
+
+        begun = time.perf_counter()
+        tasks = []
+        for index, (number, request) in enumerate(requests):
+            due = begun + index / per_second
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(one(number, request, due)))
+        await asyncio.gather(*tasks)
+    return sent
+
+
+def _order(tenant: Tenant, digits: str, amount_fen: int) -> bytes:
+    body: dict[str, Any] = {
+        "order_no": f"RISE-{digits}",
+        "identities": [{"kind": "mobile", "value": digits}],
+        "paid_at": datetime.now(UTC).isoformat(),
+        "amount_fen": amount_fen,
+        "items": [{"sku": "SKU001", "quantity": 1, "price_fen": amount_fen}],
+    }
+    return client.request("POST", "/v1/orders", orjson.dumps(body), bearer=tenant.api_key)
