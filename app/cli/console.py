@@ -15,15 +15,20 @@ out = Console()
 err = Console(stderr=True)
 
 
+def _plain(message: str) -> str:
+    """A file's or a server's words, without what would steer the terminal."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in message)
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """One line on stderr, and an exit code."""
-    err.print(f"kehu: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    err.print(f"kehu: {_plain(message)}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 def say(message: str) -> None:
     """A line for people, on stderr."""
-    err.print(message, highlight=False, markup=False, soft_wrap=True)
+    err.print(_plain(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from app.cli.console import fail, print_json, progress_bar, say
 from app.cli.environment import demo_facts
 from app.imports import customer_rows, order_rows, service
 from app.imports.errors import ImportRefused
+from app.imports.report import harmless
 from app.imports.service import ImportResult
 
 imports = typer.Typer(help="Read customers or orders from a CSV file.", no_args_is_help=True)
@@ -123,7 +124,7 @@ def export_scores(
 
 def _cell(value: Any) -> Any:
     """A spreadsheet would run a text that starts like a formula."""
-    return "'" + value if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _import(

@@ -111,7 +111,10 @@ def _skip_line(file: BinaryIO, raw: bytes) -> None:
 
 
 def _familiarity(text: str, delimiter: str, layout: Layout) -> tuple[int, int]:
-    names = next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter), [])
+    try:
+        names = next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter), [])
+    except csv.Error:  # told with the line, once the delimiter is chosen
+        names = []
     return recognised(names, layout), len(names)
 
 
