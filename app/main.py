@@ -15,7 +15,6 @@ from app.core.config import Settings
 from app.core.crypto import RootKey
 from app.core.db import ROLE, Database
 from app.core.health import router as health
-from app.core.ids import CustomerIds
 from app.core.observe import RequestLog
 from app.core.wire import BodyLimit
 from app.sandbox.router import router as sandbox
@@ -66,7 +65,6 @@ def create_app(settings: Settings) -> FastAPI:
     database = open_database(settings, app.state.bell)
     limits = Limits(settings.redis_url.get_secret_value())
     app.state.entry = Entry(database, root, Shops(database, root), limits)
-    app.state.customer_ids = CustomerIds()
     for router in (health, *api.V1, api.FACADE):
         app.include_router(router)
     if settings.sandbox:

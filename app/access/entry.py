@@ -26,6 +26,7 @@ from app.core import clock
 from app.core.crypto import RootKey
 from app.core.db import Connection, Database
 from app.core.errors import DatabaseUnavailable, Refusal
+from app.core.ids import CustomerIds
 from app.core.keys import is_well_formed
 from app.core.wire import RETRIABLE
 
@@ -61,6 +62,7 @@ class Call:
     shop: Shop
     caller: Caller
     visit: Visit
+    ids: CustomerIds
 
 
 class Entry:
@@ -70,6 +72,7 @@ class Entry:
         self.database = database
         self.root = root
         self.shops = shops
+        self.ids = CustomerIds()
         self._limits = limits
         self._callers: OrderedDict[bytes, Caller] = OrderedDict()
 
@@ -93,7 +96,7 @@ class Entry:
             async with AsyncExitStack() as stack:
                 caller, shop, db = await self._admit(stack, lookup_hash, visit, route_class)
                 require(caller, *needed)
-                yield Call(db, shop, caller, visit)
+                yield Call(db, shop, caller, visit, self.ids)
                 if self._limits is not None and visit.reads and visit.objects:
                     await self._limits.spend_rows(caller.client, visit.objects, shop.settings.limits, shop.zone)
                 if needed:

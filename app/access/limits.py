@@ -24,7 +24,7 @@ _BLOCK_SECONDS: Final = 0.1  # a lease is at most this much of a second's quota
 _PATIENCE_SECONDS: Final = 0.05
 _PAUSE_SECONDS: Final = 2.0  # how long Redis is left alone after it failed
 _ROW_BLOCK: Final = 2_000
-_AWAY: Final = (RedisError, OSError, TimeoutError)
+_AWAY: Final = (RedisError, OSError, TimeoutError, RuntimeError)  # the last is uvloop's for a connection that was lost
 
 # GCRA: one timestamp per key, the theoretical arrival time of the next request, in microseconds of the server's clock.
 # Returns how many of the wanted requests fit now, and in how many microseconds one more would.

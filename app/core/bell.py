@@ -23,7 +23,7 @@ from app.core import metrics
 log = structlog.get_logger(__name__)
 
 _PAUSE_SECONDS: Final = 1.0
-_UNAVAILABLE: Final = (RedisError, OSError, TimeoutError)
+_UNAVAILABLE: Final = (RedisError, OSError, TimeoutError, RuntimeError)  # the last is uvloop's for a lost connection
 
 
 def redis_settings(url: str, *, patient: bool = False) -> RedisSettings:

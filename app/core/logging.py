@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from typing import Any
 
 import orjson
@@ -14,7 +15,7 @@ def configure(level: str, *, as_json: bool) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(without_values),
     ]
     renderer: Any = (
         structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode())
@@ -37,3 +38,16 @@ def configure(level: str, *, as_json: bool) -> None:
     logging.getLogger("uvicorn.access").disabled = True
     for noisy in ("httpx", "httpcore", "arq"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def without_values(exc_info: Any) -> str:
+    """The traceback without the errors' own words: what a database or a validator says of one repeats the values."""
+    found: list[str] = []
+    error: BaseException | None = exc_info[1]
+    while error is not None and len(found) < 10:
+        facts = (getattr(error, name, None) for name in ("sqlstate", "table_name", "constraint_name"))
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        said = " ".join([kind, *(fact for fact in facts if isinstance(fact, str))])
+        found.append("".join(traceback.format_tb(error.__traceback__)) + said)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n\nThe cause:\n".join(found)

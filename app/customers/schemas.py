@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 
+from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.access.schemas import StoreId
@@ -21,6 +22,8 @@ from app.core.masking import (
 from app.customers.normalise import IdentityKind, normalise
 
 BATCH_LIMIT = 1000
+
+CustomerId = Annotated[int, Path(ge=1, lt=2**53)]
 
 
 def _not_stars(value: str) -> str:
@@ -149,33 +152,6 @@ class CustomerBatch(BaseModel):
             }
         ),
     ]
-
-
-class RowError(BaseModel):
-    """Why a row was refused."""
-
-    code: str
-    detail: str
-    field: str | None = None
-
-
-class RowResult(BaseModel):
-    """What became of one row: created, updated, unchanged or refused."""
-
-    index: int
-    status: str
-    customer_id: int | None = None
-    error: RowError | None = None
-
-
-class BatchResult(BaseModel):
-    """What became of each row, in the order they were sent."""
-
-    results: list[RowResult]
-    created: int
-    updated: int
-    unchanged: int
-    refused: int
 
 
 class Lookup(BaseModel):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
+from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
 from app.core import clock
@@ -13,7 +14,6 @@ from app.core.errors import Forbidden, Unauthorized
 from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
 from app.customers.records import read_fields
-from app.customers.router import rendered
 from app.customers.schemas import CustomerRead
 from app.directory import repository
 from app.directory.filters import Filters

@@ -9,9 +9,8 @@ from app.access.door import DoorRoute, door
 from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
+from app.customers.batches import BatchResult, batch_response, valid_rows
 from app.customers.errors import IdentityConflict
-from app.customers.router import batch_response, customer_ids, valid_rows
-from app.customers.schemas import BatchResult
 from app.orders import service
 from app.orders.schemas import OrderBatch, OrderResult, OrderWrite, RefundResult, RefundWrite
 
@@ -24,7 +23,7 @@ _ONE: TypeAdapter[OrderWrite] = TypeAdapter(OrderWrite)
 @router.post("/orders", responses=problems(IdentityConflict))
 async def put_order(request: Request, call: Annotated[Call, door("orders:write")], body: OrderWrite) -> OrderResult:
     """Tell of an order; telling it again, or late, is harmless."""
-    outcome = (await service.put_orders(call.db, call.shop, customer_ids(request), [body]))[0]
+    outcome = (await service.put_orders(call.db, call.shop, call.ids, [body]))[0]
     if outcome.error is not None:
         raise outcome.error
     call.visit.concerns([outcome.customer_id])
@@ -35,7 +34,7 @@ async def put_order(request: Request, call: Annotated[Call, door("orders:write")
 async def put_orders(request: Request, call: Annotated[Call, door("orders:write")], body: OrderBatch) -> Response:
     """Tell of up to 1,000 orders; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.orders)
-    outcomes = await service.put_orders(call.db, call.shop, customer_ids(request), [row for _, row in rows])
+    outcomes = await service.put_orders(call.db, call.shop, call.ids, [row for _, row in rows])
     call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.orders), [index for index, _ in rows], outcomes, refused)
 

@@ -20,7 +20,7 @@ from app.core.masking import mask
 from app.core.problems import problems
 from app.customers.errors import CustomerNotFound
 from app.customers.records import person_key
-from app.customers.router import CustomerId
+from app.customers.schemas import CustomerId
 from app.scoring import repository
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))

@@ -1,6 +1,6 @@
 """Refusals about templates and touches."""
 
-from app.core.errors import NotFound, Unprocessable
+from app.core.errors import NotFound
 
 
 class TemplateNotFound(NotFound):
@@ -19,9 +19,3 @@ class RequestNotFound(NotFound):
     """No touch request of that id."""
 
     code, title = "touch_request_not_found", "There is no such touch request in this shop"
-
-
-class IdempotencyKeyReused(Unprocessable):
-    """The key already stands for another request."""
-
-    code, title = "idempotency_key_reused", "This Idempotency-Key was used for a different request; choose a new key"

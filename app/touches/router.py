@@ -7,13 +7,14 @@ from fastapi import APIRouter, Header, Path, Response
 
 from app.access.door import DoorRoute, door
 from app.access.entry import Call
+from app.access.idempotency import KeyReused
 from app.changes import jobs
 from app.core import clock
 from app.core.errors import Forbidden, Unauthorized, Unprocessable
 from app.core.pagination import Cursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
 from app.touches import messages, repository, service
-from app.touches.errors import IdempotencyKeyReused, RequestNotFound, TemplateNotFound
+from app.touches.errors import RequestNotFound, TemplateNotFound
 from app.touches.schemas import (
     TemplatePage,
     TemplateRead,
@@ -71,7 +72,7 @@ async def get_template(call: Annotated[Call, door("admin")], code: Code) -> Temp
 @router.post(
     "/triggers/touches",
     status_code=202,
-    responses=problems(TemplateNotFound, IdempotencyKeyReused)
+    responses=problems(TemplateNotFound, KeyReused)
     | {200: {"description": "Asked for before, with this key", "model": TouchRequestAccepted}},
 )
 async def request_touches(

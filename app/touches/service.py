@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 
+from app.access.idempotency import KeyReused
 from app.changes import jobs
 from app.consent.repository import refusals
 from app.core import clock, metrics
@@ -14,7 +15,7 @@ from app.core.db import Connection, Row
 from app.core.errors import Unprocessable
 from app.core.ids import derived_id
 from app.touches import messages, repository
-from app.touches.errors import IdempotencyKeyReused, TemplateNotFound
+from app.touches.errors import TemplateNotFound
 from app.touches.repository import Outcome
 from app.touches.schemas import TouchRequestWrite
 
@@ -25,7 +26,7 @@ MARKETING: Final = "marketing"
 async def request(db: Connection, shop_id: int, key: str, wanted: TouchRequestWrite) -> tuple[Row, bool]:
     """Ask for touches, once per key. Returns the request and whether it is new.
 
-    Raises: IdempotencyKeyReused; TemplateNotFound; Unprocessable naming the variable that is missing or unknown.
+    Raises: KeyReused; TemplateNotFound; Unprocessable naming the variable that is missing or unknown.
     """
     mark = _fingerprint(wanted)
     known = await repository.request_by_key(db, shop_id, key)
@@ -35,7 +36,7 @@ async def request(db: Connection, shop_id: int, key: str, wanted: TouchRequestWr
     else:
         added = False
     if known is None or known["fingerprint"] != mark:
-        raise IdempotencyKeyReused(field="Idempotency-Key")
+        raise KeyReused(field="Idempotency-Key")
     return known, added
 
 

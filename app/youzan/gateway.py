@@ -133,7 +133,7 @@ async def _carry_out(
     visit = Visit(f"{api.name}/{api.version}", address_of(request), request.scope.get("kehu.request_id", "-"))
     route_class = "read" if api.scope.endswith(":read") else "write"
     async with entry.call(token, visit, api.scope, route_class=route_class) as call:
-        facade_call = FacadeCall(call.db, call.shop, call.caller, entry.root, state.customer_ids, api.accounts, visit)
+        facade_call = FacadeCall(call.db, call.shop, call.caller, entry.root, call.ids, api.accounts, visit)
         try:
             data = await api.handle(facade_call, parameters())
         except ValidationError as error:
