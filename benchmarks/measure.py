@@ -10,6 +10,7 @@ from typing import Final
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 RATIO: Final = "×"
+_TURNS: Final = 4  # of each side in a round
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +79,20 @@ Side = Callable[[float], Awaitable[Sample]]
 
 
 async def take_turns(ours: Side, bare: Side, plan: Plan) -> list[tuple[Sample, Sample]]:
-    """Measure both sides in turns, the first of a round being the last of the round before. Returns (ours, bare)."""
+    """Measure both sides in rounds of short turns, so that what else runs on the machine hits both. (ours, bare)"""
     for side in (ours, bare):
-        await side(plan.seconds / 3)
+        await side(plan.seconds / 2)
     rounds: list[tuple[Sample, Sample]] = []
-    for number in range(plan.rounds):
-        if number % 2:
-            theirs = await bare(plan.seconds)
-            rounds.append((await ours(plan.seconds), theirs))
-        else:
-            first = await ours(plan.seconds)
-            rounds.append((first, await bare(plan.seconds)))
+    for _ in range(plan.rounds):
+        turns: list[tuple[Sample, Sample]] = []
+        for turn in range(_TURNS):
+            if turn % 2:
+                theirs = await bare(plan.seconds / _TURNS)
+                turns.append((await ours(plan.seconds / _TURNS), theirs))
+            else:
+                first = await ours(plan.seconds / _TURNS)
+                turns.append((first, await bare(plan.seconds / _TURNS)))
+        rounds.append((_sum([turn[0] for turn in turns]), _sum([turn[1] for turn in turns])))
     return rounds
 
 
@@ -138,6 +142,12 @@ def peak_memory_mb(pid: int) -> float:
     except OSError:
         pass
     return 0.0
+
+
+def _sum(parts: Sequence[Sample]) -> Sample:
+    """Several turns as one."""
+    cpu = {name: sum(part.cpu[name] for part in parts) for name in parts[0].cpu}
+    return Sample(sum(part.work for part in parts), sum(part.seconds for part in parts), cpu)
 
 
 def _cpu(samples: Iterable[Sample]) -> str:

@@ -90,8 +90,13 @@ class Stage:
         return self._start("bare", lambda port: ["benchmarks.bare", "--port", str(port), "--shop", str(shop_id)])
 
     def work(self) -> None:
-        """Start one worker process."""
+        """Start one worker process. Returns once it works."""
         self._children.add("worker", [sys.executable, "-m", "app", "worker"], self._environment)
+        deadline = time.monotonic() + _READY_SECONDS
+        while "worker_started" not in self.tail("worker"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the worker did not come up:\n{self.tail('worker')}")
+            time.sleep(0.1)
 
     def pid(self, name: str) -> int:
         """The process id of `service`, `bare` or `worker`."""

@@ -78,6 +78,9 @@ async def upsert(db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[
 
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
+    for write in writes:
+        if write.fields.get("member_since") is not None:
+            write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
     outcomes: list[Outcome | None] = [None] * len(writes)
     claims = [[_Claim(i.kind, value_hash(shop, i), i) for i in write.identities] for write in writes]
     waiting = list(range(len(writes)))

@@ -16,7 +16,7 @@ from app.imports import service
 
 SEED: Final = 20_260
 BATCH: Final = 500
-_CONCURRENT: Final = 4
+_CONCURRENT: Final = 16  # commits that wait for the disk together wait once
 _CONSENTING: Final = 3  # every n-th member has not agreed to marketing
 
 TEMPLATE: Final = "come-back"

@@ -84,6 +84,6 @@ def _position(cursor: str | None) -> tuple[datetime, int] | None:
         return None
     instant, number = decode_cursor(cursor, str, int)
     try:
-        return clock.of_our_time(datetime.fromisoformat(instant)).astimezone(UTC), number
-    except ValueError:
+        return datetime.fromisoformat(instant).astimezone(UTC), number
+    except (ValueError, OverflowError):
         raise InvalidCursor from None

@@ -8,7 +8,8 @@ from app.access.schemas import StoreId
 from app.core.clock import Moment
 from app.customers.schemas import BATCH_LIMIT, Identities
 
-Fen = Annotated[int, Field(ge=0, le=10**15, description="fen, a hundredth of the currency")]
+# Nine million of the largest still add up to what a bigint holds.
+Fen = Annotated[int, Field(ge=0, le=10**12, description="fen, a hundredth of the currency")]
 Number = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
 Status = Literal["created", "paid", "shipped", "completed", "closed"]
 PAID_STATUSES = ("paid", "shipped", "completed")

@@ -21,6 +21,7 @@ from app.touches.schemas import TouchRequestWrite
 
 PLANNING: Final = "plan_touches"
 MARKETING: Final = "marketing"
+MESSAGE_LIMIT: Final = 20_000  # a variable may be used often, and everyone in the audience gets a copy
 
 
 async def request(db: Connection, shop_id: int, key: str, wanted: TouchRequestWrite) -> tuple[Row, bool]:
@@ -127,7 +128,10 @@ def _message(body: str, variables: Mapping[str, str]) -> str:
         raise Unprocessable(f"The template needs the variable {name}; send it", field=f"variables.{name}")
     for name in sorted(variables.keys() - asked):
         raise Unprocessable(f"The template has no variable {name}; leave it out", field=f"variables.{name}")
-    return messages.fill(body, variables)
+    message = messages.fill(body, variables)
+    if len(message) > MESSAGE_LIMIT:
+        raise Unprocessable(f"The message is limited to {MESSAGE_LIMIT} characters; shorten them", field="variables")
+    return message
 
 
 async def _audience(db: Connection, shop_id: int, wanted: TouchRequestWrite) -> dict[str, Any]:

@@ -1,0 +1,20 @@
+"""Waiting for what other processes do, which no event of this one tells."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+
+async def until(condition: Callable[[], bool], *, seconds: float) -> None:
+    """Wait until it holds. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 see above
+            await asyncio.sleep(0.01)
+
+
+async def until_none(look: Callable[[], Awaitable[list[str]]], *, seconds: float) -> list[str]:
+    """Look again until nothing is found. Returns what still is when the time is over."""
+    end = time.monotonic() + seconds
+    while (found := await look()) and time.monotonic() < end:  # noqa: ASYNC110 see above
+        await asyncio.sleep(0.25)
+    return found

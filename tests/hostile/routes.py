@@ -1,0 +1,138 @@
+"""What there is to attack: every route of the contract with its scopes, its parameters and a body that it accepts."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.access.door import Door
+from app.api import V1
+from tests.hostile.shops import AS_FAST_AS_IT_GOES
+
+Json = Any
+Place = tuple[str | int, ...]
+
+# What the schema of one property cannot say: which values fit together.
+_KNOWN: dict[str, Json] = {
+    "identities": [{"kind": "external_id", "value": "X-1", "scope": "pos"}],
+    "identity": {"kind": "external_id", "value": "X-1", "scope": "pos"},
+    "customer_id": None,
+    "version": None,
+    "status": "paid",
+    "paid_at": "2026-01-02T03:04:05",
+    "birthday": "1990-12-31",
+    "area_code": "310115",
+    "created_at": "2025-01-02T03:04:05",
+    "member_since": "2025-01-02T03:04:05",
+    "updated_at": "2026-01-02T03:04:05",
+    "refunded_at": "2026-01-02T03:04:05",
+    "occurred_at": "2026-01-02T03:04:05",
+    "as_of": "2026-02-01",
+    "order_no": "N-1",
+    "refund_no": "R-9",
+    "url": "https://receiver.example.com/hook",
+    "channel": "webhook",
+    "currency": "CNY",
+    "template": "hello",
+    "variables": {"name": "you"},
+    "body": "Hello {name}",
+    "store_id": 7,
+    "audience": {"customer_ids": [1]},
+    "limits": AS_FAST_AS_IT_GOES,
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `path` and `query` are parameter names, `body` an example that is accepted, or None."""
+
+    method: str
+    template: str
+    scopes: tuple[str, ...]
+    path: tuple[str, ...]
+    query: tuple[str, ...]
+    headers: tuple[str, ...]
+    body: Json = field(compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.template}"
+
+    def target(self, things: dict[str, Any]) -> str:
+        """The path with real ids in it."""
+        return self.template.format(**{name: things[name] for name in self.path})
+
+
+def v1(app: FastAPI) -> list[Route]:
+    """Every route of /v1, from the contract."""
+    document = app.openapi()
+    doors = _doors()
+    found = []
+    for template, operations in document["paths"].items():
+        for method, operation in operations.items():
+            given = operation.get("parameters", [])
+            names = {
+                place: tuple(p["name"] for p in given if p["in"] == place) for place in ("path", "query", "header")
+            }
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            body = None if schema is None else _example(schema, document)
+            scopes = doors[method.upper(), template]
+            found.append(Route(method.upper(), template, scopes, names["path"], names["query"], names["header"], body))
+    assert len(found) > 30
+    assert {route.template[:4] for route in found} == {"/v1/"}
+    return found
+
+
+def leaves(value: Json, place: Place = ()) -> Iterator[Place]:
+    """Where in a body there is something to replace: every value, and every container as a whole."""
+    yield place
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from leaves(item, (*place, name))
+    elif isinstance(value, list) and value:
+        yield from leaves(value[0], (*place, 0))
+
+
+def replaced(body: Json, place: Place, value: Json) -> Json:
+    """A copy with another value in one place."""
+    if not place:
+        return value
+    copy = deepcopy(body)
+    target = copy
+    for step in place[:-1]:
+        target = target[step]
+    target[place[-1]] = value
+    return copy
+
+
+def _doors() -> dict[tuple[str, str], tuple[str, ...]]:
+    return {
+        (method, route.path): door.call.scopes
+        for router in V1
+        for route in router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or ()
+        for door in route.dependant.dependencies
+        if isinstance(door.call, Door)
+    }
+
+
+def _example(schema: Json, document: Json, name: str = "") -> Json:
+    if "$ref" in schema:
+        return _example(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document, name)
+    if name in _KNOWN:
+        return deepcopy(_KNOWN[name])
+    if "anyOf" in schema:
+        return _example(schema["anyOf"][0], document, name)
+    if "enum" in schema or "const" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    if schema.get("type") == "object" or "properties" in schema:
+        made = {key: _example(inner, document, key) for key, inner in schema.get("properties", {}).items()}
+        return {key: value for key, value in made.items() if value is not None}
+    if schema.get("type") == "array":
+        return [_example(schema["items"], document, name.removesuffix("s"))]
+    if "default" in schema:
+        return schema["default"]
+    return {"string": "text", "integer": 1, "number": 0.5, "boolean": True, "null": None}[schema["type"]]

@@ -1,0 +1,125 @@
+"""A shop with one of everything that an id can name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from app.access.shops import Shop
+from tests.conftest import Api
+from workers.house import House
+
+# A port that nobody listens on: deliveries fail, and their rows stay.
+NOWHERE = "http://127.0.0.1:1/hook"
+AS_FAST_AS_IT_GOES = {
+    "reads_per_second": 100_000,
+    "writes_per_second": 100_000,
+    "batches_per_second": 10_000,
+    "rows_per_day": 10**12,
+}
+
+
+@dataclass(frozen=True)
+class Furnished:
+    """`things` by the names under which paths, queries and bodies ask for them."""
+
+    shop: Shop
+    api: Api
+    token: str
+    things: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The header that opens the shop."""
+        return "Authorization", f"Bearer {self.api.client.api_key}"
+
+
+async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
+    """Make one of everything over HTTP, and let the workers do what follows."""
+    await unlimited(api)
+    own = _own(shop)
+    things: dict[str, Any] = {"store_id": 7, "code": "hello"} | own
+    for store in (7, own["own_store"], own["copied_store"]):
+        await _made(api, "PUT", f"/v1/stores/{store}", {"name": own["marker"]})
+    customer = {"identities": _known(own["mobile"]), "name": own["marker"], "store_id": own["own_store"]}
+    made = await _made(api, "POST", "/v1/customers", customer)
+    things |= {"customer_id": made["id"], "open_id": made["open_id"]}
+    spare = [{"identities": [{"kind": "card_no", "value": f"C-{number}"}]} for number in range(4)]
+    await _made(api, "POST", "/v1/customers/batch", {"customers": spare})
+    consent = {"customer_id": made["id"], "channel": "webhook", "state": "granted", "source": "a till"}
+    for _ in range(2):
+        await _made(api, "POST", "/v1/consents", consent)
+    for number in range(2):
+        order = {"identities": customer["identities"], "paid_at": "2026-01-02T03:04:05", "amount_fen": 100}
+        await _made(api, "POST", "/v1/orders", order | {"order_no": f"{own['order_no']}{'x' * number}"})
+    refund = {"refund_no": "R-1", "order_no": own["order_no"], "amount_fen": 1, "refunded_at": "2026-01-03T03:04:05"}
+    await _made(api, "POST", "/v1/refunds", refund)
+    for code, body in (
+        ("hello", "Hello {name}"),
+        (own["own_code"], own["marker"]),
+        (own["copied_code"], "Hello {name}"),
+    ):
+        await _made(api, "PUT", f"/v1/templates/{code}", {"category": "transactional", "body": body})
+    endpoint = await _made(api, "POST", "/v1/webhooks", {"url": NOWHERE, "kinds": ["touch.requested"]})
+    await _made(api, "POST", "/v1/webhooks", {"url": NOWHERE, "kinds": ["tier.changed"]})
+    await _made(api, "POST", "/v1/suppressions", {"identity": spare[0]["identities"][0], "reason": "asked"})
+    asked = {"template": "hello", "variables": {"name": "you"}, "audience": {"customer_ids": [made["id"]]}}
+    request = {}
+    for key in ("first", "second"):
+        request = await _made(api, "POST", "/v1/triggers/touches", asked, {"Idempotency-Key": key})
+    run = await _made(api, "POST", "/v1/triggers/rescore", {"as_of": "2026-02-01"})
+    await _made(api, "POST", "/v1/triggers/rescore", {})
+    house.entry.shops.forget(shop.id)
+    await house.rounds.until_idle(shop.id)
+    touch = (await _made(api, "GET", f"/v1/touches?request_id={request['request_id']}"))["items"][0]
+    delivery = (await _made(api, "GET", f"/v1/webhooks/{endpoint['id']}/deliveries"))["items"][0]
+    things |= {
+        "endpoint_id": endpoint["id"],
+        "delivery_id": delivery["id"],
+        "request_id": request["request_id"],
+        "touch_id": touch["id"],
+        "job_id": run["job_id"],
+        "run": run["run_id"],
+    }
+    return Furnished(shop, api, await token_of(shop, api), things)
+
+
+def _own(shop: Shop) -> dict[str, Any]:
+    """What only this shop has."""
+    return {
+        "mobile": f"139{shop.id:08}",
+        "marker": f"记号{shop.id}",
+        "own_store": 1_000_000 + shop.id,
+        "own_code": f"only-{shop.id}",
+        # Two more, for requests by which another shop makes one of the same name for itself.
+        "copied_store": 2_000_000 + shop.id,
+        "copied_code": f"copied-{shop.id}",
+        "order_no": f"E-{shop.id}",
+    }
+
+
+def _known(mobile: str) -> list[dict[str, str]]:
+    return [
+        {"kind": "mobile", "value": mobile},
+        {"kind": "external_id", "value": "X-1", "scope": "pos"},
+        {"kind": "fans_id", "value": "77"},
+    ]
+
+
+async def unlimited(api: Api) -> None:
+    """Let the caller ask as fast as it can: refusals for speed would hide all others."""
+    await _made(api, "PUT", "/v1/shop/settings", {"limits": AS_FAST_AS_IT_GOES})
+
+
+async def token_of(shop: Shop, api: Api) -> str:
+    """An access token, as clients of the façade get theirs."""
+    asked = {"client_id": api.client.client_id, "client_secret": api.client.client_secret}
+    answer = await _made(api, "POST", "/auth/token", asked | {"authorize_type": "silent", "grant_id": shop.id})
+    token: str = answer["data"]["access_token"]
+    return token
+
+
+async def _made(api: Api, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    answer: httpx.Response = await api.http.request(method, path, json=body, headers=headers)
+    assert answer.is_success, (method, path, answer.text)
+    return answer.json()
