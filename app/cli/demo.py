@@ -60,6 +60,10 @@ def _show(facts: Facts, totals: Totals, as_of: date) -> None:
         '-d \'{"order_no":"TRY-1","identities":[{"kind":"mobile","value":"13800138000"}],'
         f'"paid_at":"{totals.try_paid_at}","amount_fen":88800}}\'',
         "",
+        f"curl -s '{url}/v1/triggers/touches' -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: try-1' "
+        '-H \'Content-Type: application/json\' -d \'{"template":"come-back",'
+        '"variables":{"discount":"8","until":"12月31日"},"audience":{"tier":"vip"}}\'   # then look at the inbox',
+        "",
         f"Everything needed to connect is in {facts.path} . Ctrl-C stops.",
     ):
         err.print(line, highlight=False, markup=False, soft_wrap=True, width=width)
