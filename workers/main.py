@@ -8,6 +8,7 @@ from typing import Any, Final
 import structlog
 from arq.worker import Worker, func
 
+from app.core import memory
 from app.core.bell import dump_job, load_job, redis_settings
 from app.core.config import Settings
 from workers.house import House
@@ -25,6 +26,7 @@ async def run(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    memory.settle()
     house.bell.start()
     tasks = [
         asyncio.create_task(house.rounds.poll_for_ever(settings.worker_poll_seconds), name="poll"),

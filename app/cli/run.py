@@ -11,7 +11,7 @@ import uvloop
 
 from app.cli.console import fail, say
 from app.cli.environment import load_settings
-from app.core import logging
+from app.core import logging, memory
 from app.core.db import ROLE, sqlalchemy_url
 from app.main import create_app
 
@@ -34,8 +34,10 @@ def serve(
     settings = load_settings()
     logging.configure(settings.log_level, as_json=settings.log_json)
     listener = _listen(host, port)
+    app = create_app(settings)
+    memory.settle()
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         loop="uvloop",
         http="httptools",
         access_log=False,

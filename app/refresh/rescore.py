@@ -71,7 +71,8 @@ async def run(lease: jobs.Lease) -> dict[str, Any]:
 
 def _live_steps(yardstick: Yardstick) -> list[Step]:
     async def stats(db: Connection, shop: Shop, chunk: list[int]) -> None:
-        await scoring.update_stats(db, shop, await service.lock(db, shop, chunk, wait=True), yardstick.as_of)
+        if held := await service.lock(db, shop, chunk, wait=True):
+            await scoring.update_stats(db, shop, held, yardstick.as_of)
 
     async def score(db: Connection, shop: Shop, chunk: list[int]) -> None:
         held = await service.lock(db, shop, chunk, wait=True)
@@ -87,8 +88,8 @@ def _as_of_steps(yardstick: Yardstick) -> list[Step]:
             scores.SNAPSHOT_STATS,
             shop_id=shop.id,
             run_id=yardstick.run_id,
-            customer_ids=chunk,
             as_of=yardstick.as_of,
+            **scoring.scope(chunk),
             **scoring.fact_window(shop, yardstick.as_of),
         )
 

@@ -25,7 +25,8 @@ YEAR_DAYS: Final = 365
 # A customer's facts before 00:00 of `as_of` in the shop's zone, one row for each customer of the scope `who`.
 # An order counts once it is paid and not closed; a refund counts against its order, in the order's own year.
 # One grouping over everything that happened, and no joins between intermediate results: a planner without statistics
-# (a shop that has just been filled) would run those as nested loops.
+# (a shop that has just been filled) would run those as nested loops. `first_id` and `last_id` are the ends of `who`: a
+# chunk of the full run is a range of customers, and knowing that, the planner reads only the range's orders.
 FACTS: Final = """
     happened as (
         select c.id as customer_id, (c.created_at at time zone :zone)::date as since_on,
@@ -34,12 +35,13 @@ FACTS: Final = """
         union all
         select o.customer_id, null, o.order_no, (o.paid_at at time zone :zone)::date, o.amount_fen, 0
         from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
-        where o.paid_at < :before and o.status <> 'closed'
+        where o.customer_id between :first_id and :last_id and o.paid_at < :before and o.status <> 'closed'
         union all
         select o.customer_id, null, null, (o.paid_at at time zone :zone)::date, 0, r.amount_fen
         from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
         join refunds r on r.shop_id = :shop_id and r.order_no = o.order_no
-        where o.paid_at < :before and o.status <> 'closed' and r.refunded_at < :before
+        where o.customer_id between :first_id and :last_id and o.paid_at < :before and o.status <> 'closed'
+            and r.refunded_at < :before
     ),
     facts as (
         select customer_id,

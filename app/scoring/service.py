@@ -41,9 +41,7 @@ async def measure(db: Connection, shop: Shop, customer_ids: Sequence[int], yards
 
 async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> int:
     """Recompute stats from the facts before `as_of`. Returns how many rows changed."""
-    return await db.execute(
-        repository.UPDATE_STATS, shop_id=shop.id, customer_ids=list(customer_ids), **fact_window(shop, as_of)
-    )
+    return await db.execute(repository.UPDATE_STATS, shop_id=shop.id, **scope(customer_ids), **fact_window(shop, as_of))
 
 
 async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
@@ -61,6 +59,11 @@ async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardsti
     )
     await changes.emit(db, shop.id, [_tier_changed(row, yardstick) for row in moved], moment)
     return len(moved)
+
+
+def scope(customer_ids: Sequence[int]) -> dict[str, Any]:
+    """The parameters that say whose facts are looked at; never of nobody."""
+    return {"customer_ids": list(customer_ids), "first_id": min(customer_ids), "last_id": max(customer_ids)}
 
 
 def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def report_rows(path: Path | None) -> list[dict[str, str]]:
 
 
 async def test_a_file_goes_in_once_and_changes_nothing_the_second_time(stub: Stub, tmp_path: Path) -> None:
-    stub.delay_seconds = 0.02
+    stub.delay_seconds = 0.3  # long enough that two are under way at once, on a busy machine too
     path = customers_file(tmp_path / "customers.csv", 2500)
     seen: list[tuple[int, int]] = []
     first = await import_customers(
