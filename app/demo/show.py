@@ -119,12 +119,14 @@ class Demo:
             "KEHU_OUTBOUND_ALLOW_NETWORKS": "127.0.0.0/8,::1/128",
             "KEHU_SANDBOX": "true",
         }
-        migrate.upgrade(self._servers.database_url)
-        known = self._known_facts()
-        access = inside.run(self._environment, inside.let_in, known, "history" if self._orders else "brand")
         self._children = stack.enter_context(Children(self._data / "logs", report=self._say))
         base_url = f"http://{HOST}:{port}"
+        # The API takes its seconds to import while we migrate; it calls itself ready when the schema is there.
         self._children.add("api", [*_PYTHON, "serve", "--host", HOST, "--port", str(port)], self._environment)
+        migrate.upgrade(self._servers.database_url)
+        access = inside.run(
+            self._environment, inside.let_in, self._known_facts(), "history" if self._orders else "brand"
+        )
         self._wait_for_api(base_url)
         token = _token(base_url, access)
         self.facts = Facts(
