@@ -28,4 +28,4 @@ V1: tuple[APIRouter, ...] = (
 )
 
 # Spoken in Youzan's envelopes and described by Youzan's documents, so it is no part of our contract.
-FACADE: APIRouter = app.youzan.router.router
+FACADE = app.youzan.router.ROUTES

@@ -65,8 +65,9 @@ def create_app(settings: Settings) -> FastAPI:
     database = open_database(settings, app.state.bell)
     limits = Limits(settings.redis_url.get_secret_value())
     app.state.entry = Entry(database, root, Shops(database, root), limits)
-    # The façade first: its two paths are told apart at once, and it is called the most.
-    for router in (api.FACADE, health, *api.V1):
+    # The façade first and without a router of its own: it is called the most, and its two paths are told apart at once.
+    app.router.routes[:0] = api.FACADE
+    for router in (health, *api.V1):
         app.include_router(router)
     if settings.sandbox:
         app.include_router(sandbox)

@@ -4,9 +4,8 @@ The root key wraps each shop's keys, a shop's data key wraps each person's key, 
 Destroying one wrapped person key therefore makes the person unreadable wherever the sealed fields were copied to.
 """
 
-import hmac
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -14,9 +13,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_FORMAT: Final = 1
+_FORMAT: Final = b"\x01"
 _HEADER: Final = 3  # one byte format, two bytes key version
 _NONCE: Final = 12
 _KEY: Final = 32
@@ -28,20 +28,19 @@ class CannotOpen(Exception):
     """A sealed value does not belong here, was altered, or its key is gone."""
 
 
-def seal(key: bytes, version: int, plain: bytes, context: str) -> bytes:
+def seal(box: AESGCM, version: int, plain: bytes, context: bytes) -> bytes:
     """AES-256-GCM with a random nonce; `context` (shop, table, column, person) is bound as associated data."""
     nonce = os.urandom(_NONCE)
-    header = bytes((_FORMAT,)) + version.to_bytes(2, "big")
-    return header + nonce + AESGCM(key).encrypt(nonce, plain, header + context.encode())
+    header = _FORMAT + version.to_bytes(2, "big")
+    return header + nonce + box.encrypt(nonce, plain, header + context)
 
 
-def unseal(key: bytes, sealed: bytes, context: str) -> bytes:
+def unseal(box: AESGCM, sealed: bytes, context: bytes) -> bytes:
     """The plain bytes. Raises CannotOpen when key, place or content differ from what was sealed."""
-    header, nonce = sealed[:_HEADER], sealed[_HEADER : _HEADER + _NONCE]
-    if len(sealed) < _HEADER + _NONCE + 16 or header[0] != _FORMAT:
+    if len(sealed) < _HEADER + _NONCE + 16 or sealed[:1] != _FORMAT:
         raise CannotOpen("not a sealed value of a known format")
     try:
-        return AESGCM(key).decrypt(nonce, sealed[_HEADER + _NONCE :], header + context.encode())
+        return box.decrypt(sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :], sealed[:_HEADER] + context)
     except InvalidTag:
         raise CannotOpen("the sealed value does not belong to this place") from None
 
@@ -54,67 +53,75 @@ def sealed_version(sealed: bytes) -> int:
 class PersonKey:
     """Seals one person's fields; the person is the origin customer, so that a merge re-seals nothing."""
 
-    __slots__ = ("_key", "_place", "version")
+    __slots__ = ("_box", "_place", "version")
 
     def __init__(self, key: bytes, shop_id: int, customer_id: int, version: int = 1) -> None:
-        self._key = key
-        self._place = f"{shop_id}|{customer_id}|"
+        self._box = AESGCM(key)
+        self._place = b"%d|%d|" % (shop_id, customer_id)
         self.version = version
 
     def seal(self, column: str, value: str) -> bytes:
         """`column` is `table.column`."""
-        return seal(self._key, self.version, value.encode(), self._place + column)
+        return seal(self._box, self.version, value.encode(), self._place + column.encode())
 
     def open(self, column: str, sealed: bytes) -> str:
         """Raises CannotOpen."""
-        return unseal(self._key, sealed, self._place + column).decode()
+        return unseal(self._box, sealed, self._place + column.encode()).decode()
 
 
-@dataclass(frozen=True, slots=True)
 class ShopKeys:
     """One shop's key ring, unwrapped: data keys by version, and the key of its blind indexes."""
 
-    shop_id: int
-    data_keys: dict[int, bytes] = field(repr=False)
-    index_key: bytes = field(repr=False)
-    current: int  # the version that new seals use
+    def __init__(self, shop_id: int, data_keys: Mapping[int, bytes], index_key: bytes, *, current: int) -> None:
+        self.shop_id = shop_id
+        self.current = current  # the version that new seals use
+        # Keys are set up once: that takes longer than sealing a field or hashing a number with them.
+        self._boxes = {version: AESGCM(key) for version, key in data_keys.items()}
+        self._index = HMAC(index_key, SHA256())
 
     def blind(self, kind: str, value: str) -> bytes:
         """HMAC-SHA-256 of a normalised value, separate for each kind: the only way to search for it."""
-        return hmac.digest(self.index_key, f"{kind}\x1f{value}".encode(), "sha256")
+        index = self._index.copy()
+        index.update(f"{kind}\x1f{value}".encode())
+        return index.finalize()
 
     def seal(self, column: str, value: str) -> bytes:
         """Seal something of the shop itself (a client's secret, an endpoint's), not of a person."""
-        return seal(self.data_keys[self.current], self.current, value.encode(), f"{self.shop_id}|{column}")
+        return seal(self._boxes[self.current], self.current, value.encode(), self._own(column))
 
     def open(self, column: str, sealed: bytes) -> str:
         """Raises CannotOpen."""
-        return unseal(self._data_key(sealed), sealed, f"{self.shop_id}|{column}").decode()
+        return unseal(self._box(sealed), sealed, self._own(column)).decode()
 
     def new_person(self, customer_id: int) -> tuple[PersonKey, bytes]:
         """A fresh person key, and its wrapped form to store."""
         key = os.urandom(_KEY)
-        wrapped = seal(self.data_keys[self.current], self.current, key, f"{self.shop_id}|person|{customer_id}")
+        wrapped = seal(self._boxes[self.current], self.current, key, self._person(customer_id))
         return PersonKey(key, self.shop_id, customer_id), wrapped
 
     def person(self, customer_id: int, wrapped: bytes) -> PersonKey:
         """The person key from its wrapped form. Raises CannotOpen."""
-        key = unseal(self._data_key(wrapped), wrapped, f"{self.shop_id}|person|{customer_id}")
+        key = unseal(self._box(wrapped), wrapped, self._person(customer_id))
         return PersonKey(key, self.shop_id, customer_id)
 
     def rewrap(self, customer_id: int, wrapped: bytes) -> bytes:
         """A person key wrapped under the current version; the fields that it seals stay as they are."""
-        context = f"{self.shop_id}|person|{customer_id}"
-        key = unseal(self._data_key(wrapped), wrapped, context)
-        return seal(self.data_keys[self.current], self.current, key, context)
+        context = self._person(customer_id)
+        return seal(self._boxes[self.current], self.current, unseal(self._box(wrapped), wrapped, context), context)
 
     def reseal(self, column: str, sealed: bytes) -> bytes:
         """Something of the shop itself, sealed under the current version."""
         return self.seal(column, self.open(column, sealed))
 
-    def _data_key(self, sealed: bytes) -> bytes:
+    def _own(self, column: str) -> bytes:
+        return f"{self.shop_id}|{column}".encode()
+
+    def _person(self, customer_id: int) -> bytes:
+        return b"%d|person|%d" % (self.shop_id, customer_id)
+
+    def _box(self, sealed: bytes) -> AESGCM:
         try:
-            return self.data_keys[sealed_version(sealed)]
+            return self._boxes[sealed_version(sealed)]
         except KeyError:
             raise CannotOpen("sealed under a key version that this shop does not hold") from None
 
@@ -123,30 +130,33 @@ class RootKey:
     """The installation's key: wraps shop keys, hashes credentials for lookup, enciphers open ids."""
 
     def __init__(self, key: bytes) -> None:
-        self._wrap = _derive(key, "wrap")
-        self._lookup = _derive(key, "lookup")
+        self._wrap = AESGCM(_derive(key, "wrap"))
+        self._lookup = HMAC(_derive(key, "lookup"), SHA256())
         self._open_id = Cipher(algorithms.AES(_derive(key, "open-id")), modes.ECB())  # noqa: S305 one block, unique
 
     def new_shop_keys(self, shop_id: int) -> tuple[bytes, bytes]:
         """Wrapped data key (version 1) and wrapped index key of a new shop."""
         return self.wrap_data_key(shop_id, 1, os.urandom(_KEY)), seal(
-            self._wrap, 1, os.urandom(_KEY), f"{shop_id}|index"
+            self._wrap, 1, os.urandom(_KEY), b"%d|index" % shop_id
         )
 
     def wrap_data_key(self, shop_id: int, version: int, key: bytes) -> bytes:
         """A shop's data key in the form that is stored."""
-        return seal(self._wrap, version, key, f"{shop_id}|data")
+        return seal(self._wrap, version, key, b"%d|data" % shop_id)
 
     def open_shop_keys(
         self, shop_id: int, wrapped: dict[int, bytes], wrapped_index: bytes, *, current: int
     ) -> ShopKeys:
         """Raises CannotOpen when the root key is not the one that wrapped them."""
-        data = {version: unseal(self._wrap, sealed, f"{shop_id}|data") for version, sealed in wrapped.items()}
-        return ShopKeys(shop_id, data, unseal(self._wrap, wrapped_index, f"{shop_id}|index"), current)
+        data = {version: unseal(self._wrap, sealed, b"%d|data" % shop_id) for version, sealed in wrapped.items()}
+        index = unseal(self._wrap, wrapped_index, b"%d|index" % shop_id)
+        return ShopKeys(shop_id, data, index, current=current)
 
     def lookup_hash(self, kind: str, secret: str) -> bytes:
         """Where a credential is found: a keyed hash, so that a copy of the table cannot be tried out."""
-        return hmac.digest(self._lookup, f"{kind}\x1f{secret}".encode(), "sha256")
+        lookup = self._lookup.copy()
+        lookup.update(f"{kind}\x1f{secret}".encode())
+        return lookup.finalize()
 
     def open_id(self, shop_id: int, customer_id: int) -> str:
         """Youzan's `yz_open_id`: the pair (shop, customer) as one enciphered block, in base 62."""

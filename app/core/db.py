@@ -138,7 +138,7 @@ class Database:
     ) -> None:
         if role is not None and not _ROLE.fullmatch(role):
             raise ValueError(f"not a role name: {role!r}")
-        self._connect = connect_arguments(url)
+        self._connect = {"timeout": acquire_timeout_seconds} | connect_arguments(url)
         self._role = role
         self._pool_size = pool_size
         self._acquire_timeout = acquire_timeout_seconds
@@ -191,8 +191,10 @@ class Database:
     async def _acquire(self) -> Any:
         try:
             pool = self._pool or await self._open()
+            # With a timeout asyncpg starts a task; one that is free now needs none.
+            timeout = None if pool.get_idle_size() else self._acquire_timeout
             with metrics.POOL_WAIT.time():
-                return await pool.acquire(timeout=self._acquire_timeout)
+                return await pool.acquire(timeout=timeout)
         except _CONNECTION_LOST as error:
             raise DatabaseUnavailable from error
 

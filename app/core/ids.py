@@ -37,8 +37,7 @@ class CustomerIds:
 
     async def take(self, db: Connection, count: int) -> list[int]:
         """Fresh ids, ascending within a block, below 2**53."""
-        missing = count - len(self._free)
-        if missing > 0:
+        while (missing := count - len(self._free)) > 0:  # again: meanwhile others may have taken what was there
             rows = await db.fetch(TAKE_BLOCKS, blocks=-(-missing // BLOCK))
             self._free.extend(number for row in rows for number in range(row["first"], row["first"] + BLOCK))
         taken, self._free = self._free[:count], self._free[count:]

@@ -10,34 +10,41 @@ import structlog
 
 
 def configure(level: str, *, as_json: bool) -> None:
-    """Set up structlog and route the standard library's loggers through it."""
+    """Set up structlog, and send what libraries say through the standard library the same way.
+
+    Our own lines go straight to the stream: by way of the standard library they took a seventh of a read call.
+    """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
+        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(without_values),
     ]
-    renderer: Any = (
-        structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode())
-        if as_json
-        # Plain tracebacks: the pretty ones print local variables, and those hold personal data.
-        else structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-        )
+    # Plain tracebacks on the console: the pretty ones print local variables, and those hold personal data.
+    console = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
+        processors=[*shared, structlog.processors.JSONRenderer(serializer=_json) if as_json else console],
+        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer)
+        if as_json
+        else structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
     )
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared))
+    renderer = structlog.processors.JSONRenderer(serializer=lambda *given, **how: _json(*given, **how).decode())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(processor=renderer if as_json else console, foreign_pre_chain=shared)
+    )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     # Access lines would carry tokens from query strings; our own request log replaces them.
     logging.getLogger("uvicorn.access").disabled = True
     for noisy in ("httpx", "httpcore", "arq"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _json(entry: Any, **_: Any) -> bytes:
+    return orjson.dumps(entry, default=str)
 
 
 def without_values(exc_info: Any) -> str:

@@ -13,6 +13,7 @@ MAX_DEPTH: Final = 24
 MAX_STRING: Final = 65_536
 MAX_ITEMS: Final = 10_000
 MAX_KEYS: Final = 64  # each unknown key is a refusal of its own to tell
+_CONTAINERS: Final = frozenset((dict, list))
 ATTEMPTS: Final = 5  # how often a step that lost a race is run in all
 RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
 
@@ -26,29 +27,54 @@ def parse_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"The body is not valid JSON in UTF-8: {error}"[:200]) from None
-    _check(value, len(body) > MAX_STRING, b"\\u0000" in body, MAX_DEPTH)
+    nul = b"\\u0000" in body
+    if nul or _may_hold_long_text(body):
+        _check_texts(value, nul=nul)
+    _check_shape(value, MAX_DEPTH)
     return value
 
 
-def _check(value: Any, long_strings: bool, nul: bool, depth: int) -> None:
-    if isinstance(value, str):
-        if nul and "\x00" in value:
-            raise Unprocessable("Text must not contain the NUL character (\\u0000); remove it")
-        if long_strings and len(value) > MAX_STRING:
-            raise Unprocessable(f"Text is limited to {MAX_STRING} characters")
-    elif isinstance(value, dict | list):
-        if depth == 0:
-            raise Unprocessable(f"Nesting is limited to {MAX_DEPTH} levels")
-        if len(value) > (MAX_KEYS if isinstance(value, dict) else MAX_ITEMS):
+def _may_hold_long_text(body: bytes) -> bool:
+    """Whether two quotes stand further apart than a text may be long; behind an escaped one could be more."""
+    at = 0
+    while len(body) - at > MAX_STRING:
+        at = body.rfind(b'"', at, at + MAX_STRING + 1) + 1
+        if at == 0:
+            return True
+    return len(body) > MAX_STRING and b'\\"' in body
+
+
+def _check_shape(value: Any, depth: int) -> None:
+    if isinstance(value, dict):
+        if len(value) > MAX_KEYS:
             raise Unprocessable(f"A list is limited to {MAX_ITEMS} items, an object to {MAX_KEYS} keys")
-        if not nul and not long_strings:  # the usual case: only containers can still break a limit
-            for item in value.values() if isinstance(value, dict) else value:
-                if isinstance(item, dict | list):
-                    _check(item, long_strings, nul, depth - 1)
-            return
-        items = [*value.keys(), *value.values()] if isinstance(value, dict) else value
-        for item in items:
-            _check(item, long_strings, nul, depth - 1)
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    elif len(value) > MAX_ITEMS:
+        raise Unprocessable(f"A list is limited to {MAX_ITEMS} items, an object to {MAX_KEYS} keys")
+    if depth == 0:
+        raise Unprocessable(f"Nesting is limited to {MAX_DEPTH} levels")
+    for item in value:
+        if type(item) in _CONTAINERS:
+            _check_shape(item, depth - 1)
+
+
+def _check_texts(value: Any, *, nul: bool) -> None:
+    """Walks with a list of its own, because the shape is not known to be harmless yet."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if nul and "\x00" in value:
+                raise Unprocessable("Text must not contain the NUL character (\\u0000); remove it")
+            if len(value) > MAX_STRING:
+                raise Unprocessable(f"Text is limited to {MAX_STRING} characters")
+        elif isinstance(value, dict):
+            waiting += value.keys()
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 class LimitedRequest(Request):

@@ -77,7 +77,8 @@ class CustomerUpdate(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """The profile fields that were sent, nulls included."""
-        return {name: getattr(self, name) for name in PROFILE_FIELDS if name in self.model_fields_set}
+        sent = self.model_fields_set
+        return {name: getattr(self, name) for name in PROFILE_FIELDS if name in sent}
 
 
 class CustomerCreate(CustomerUpdate):

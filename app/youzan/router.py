@@ -1,6 +1,5 @@
 """Where the façade is mounted. Its calls are described by Youzan's own documents, not by our OpenAPI one."""
 
-from fastapi import APIRouter
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Route
 
@@ -16,8 +15,7 @@ class _Anything(PathConvertor):
 
 register_url_convertor("anything", _Anything())
 
-router = APIRouter()
-router.routes += [
+ROUTES = (
     Route("/auth/token", TokenEndpoint(), include_in_schema=False),
     Route("/api/{rest:anything}", Gateway(), include_in_schema=False),
-]
+)

@@ -48,16 +48,17 @@ PLANTED = {
 
 
 @contextmanager
-def logged(level: str) -> Iterator[io.StringIO]:
+def logged(level: str) -> Iterator[io.BytesIO]:
     """What the service writes to its log meanwhile, as it writes it in production."""
-    stream, before = io.StringIO(), sys.stderr
-    sys.stderr = stream
+    stream, before = io.BytesIO(), sys.stderr
+    sys.stderr = wrapper = io.TextIOWrapper(stream, write_through=True)
     try:
         configure(level, as_json=True)
         yield stream
     finally:
         sys.stderr = before
         configure("INFO", as_json=True)
+        wrapper.detach()  # else the stream closes with it
 
 
 @asynccontextmanager
@@ -243,7 +244,7 @@ async def test_nothing_planted_is_logged(
         assert (await raw.send("GET", "/v1/shop", headers)).status == 401
         structlog.get_logger("test").info("the_end")
         await asyncio.sleep(0)
-    text = stream.getvalue()
+    text = stream.getvalue().decode()
     assert "the_end" in text
     assert text.count("request_failed") >= 3
     assert text.count("facade_failed") >= 1
