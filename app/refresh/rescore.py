@@ -12,7 +12,6 @@ from app.changes import jobs
 from app.core import clock
 from app.core.db import Connection, Row
 from app.core.ids import new_id
-from app.refresh import service
 from app.scoring import repository as scores
 from app.scoring import service as scoring
 from app.scoring.service import Yardstick
@@ -71,11 +70,14 @@ async def run(lease: jobs.Lease) -> dict[str, Any]:
 
 def _live_steps(yardstick: Yardstick) -> list[Step]:
     async def stats(db: Connection, shop: Shop, chunk: list[int]) -> None:
-        if held := await service.lock(db, shop, chunk, wait=True):
+        known = await scores.known(db, shop.id, chunk)
+        if new := [customer_id for customer_id in chunk if customer_id not in known]:
+            await scoring.add_stats(db, shop, new, yardstick.as_of)
+        if held := await scores.lock(db, shop.id, sorted(known), wait=True):
             await scoring.update_stats(db, shop, held, yardstick.as_of)
 
     async def score(db: Connection, shop: Shop, chunk: list[int]) -> None:
-        held = await service.lock(db, shop, chunk, wait=True)
+        held = await scores.lock(db, shop.id, chunk, wait=True)
         # A newer run may have been published meanwhile; whatever is published now is what counts.
         await scoring.score(db, shop, held, await scoring.hold_published(db, shop))
 

@@ -1,14 +1,12 @@
 """The scoring room's SQL: sets of customers in, only rows that change are written."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import bindparam as p
 from sqlalchemy import func, select, text
 
-from app.core.db import Connection, Row, statement
+from app.core.db import Connection, statement
 from app.customers.models import customers
 from app.scoring.formulas import CUT_POINTS, CUTS, FACTS, SCORE_ROW, SCORES, STATS
 from app.scoring.models import score_runs, tier_changes
@@ -22,7 +20,7 @@ def _of(alias: str, names: Sequence[str]) -> str:
     return ", ".join(f"{alias}.{name}" for name in names)
 
 
-# The stats row is the mutex of one customer's scores, so it is there before anything is computed.
+# The stats row is the mutex of one customer's scores, so a refresh makes it before it computes anything.
 ENSURE = statement(
     text(
         f"""
@@ -35,6 +33,20 @@ ENSURE = statement(
                     select from customer_stats s where s.shop_id = :shop_id and s.customer_id = c.id
                 )
             order by c.id
+            on conflict do nothing returning 1
+        )
+        select count(*) from added
+        """  # noqa: S608 column names of our own
+    )
+)
+# Who has no stats row yet is measured in the statement that makes it. Facts that come meanwhile ask for a refresh,
+# which waits for this row; where a refresh was first, its row stands.
+ADD_STATS = statement(
+    text(
+        f"""
+        with {_WHO}, {FACTS}, added as (
+            insert into customer_stats (shop_id, customer_id, {_STATS})
+            select :shop_id, customer_id, {_STATS} from facts order by customer_id
             on conflict do nothing returning 1
         )
         select count(*) from added
@@ -87,7 +99,8 @@ UPDATE_STATS = statement(
         """  # noqa: S608 column names of our own
     )
 )
-# The stats rows are locked, so nobody else writes these scores: what differs is what will have changed.
+# The stats rows are locked, so nobody else writes these scores: what differs is what will have changed. A change of
+# tier is a row and a fact.
 UPDATE_SCORES = statement(
     text(
         f"""
@@ -117,8 +130,18 @@ UPDATE_SCORES = statement(
             insert into tier_changes (shop_id, customer_id, from_tier, to_tier, run_id, as_of, changed_at)
             select :shop_id, customer_id, from_tier, tier, cast(:run_id as uuid), :as_of, :moment
             from differing where tier is distinct from from_tier
+        ),
+        told as (
+            insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
+            select :shop_id, kehu_new_id(), :kind, customer_id,
+                jsonb_build_object(
+                    'customer_id', customer_id, 'from', from_tier, 'to', tier, 'as_of', cast(:as_of as date),
+                    'run_id', cast(:run_id as uuid)
+                ),
+                :moment
+            from differing where tier is distinct from from_tier
         )
-        select customer_id, from_tier, tier as to_tier from differing where tier is distinct from from_tier
+        select count(*) from differing where tier is distinct from from_tier
         """  # noqa: S608 column names of our own
     )
 )
@@ -256,24 +279,29 @@ EXPORT_RUN = statement(
 PLAN_FOR_MANY = statement(text("set local plan_cache_mode = force_custom_plan"))
 
 
-async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> int:
-    """Give each customer a stats row. Returns how many had none."""
-    return int(await db.fetch_value(ENSURE, shop_id=shop_id, customer_ids=list(customer_ids), zone=zone))
+async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> None:
+    """Give each customer a stats row."""
+    added = await db.fetch_value(ENSURE, shop_id=shop_id, customer_ids=list(customer_ids), zone=zone)
+    await _count_in(db, shop_id, added)
 
 
-async def update_scores(
-    db: Connection,
-    shop_id: int,
-    customer_ids: Sequence[int],
-    *,
-    run_id: UUID | None,
-    as_of: date,
-    potential_days: int,
-    at_risk_days: int,
-    moment: datetime,
-) -> list[Row]:
-    """Compute scores from stats and one run, write those that differ, log tier changes. Returns who moved."""
-    values: dict[str, Any] = {"as_of": as_of, "potential_days": potential_days, "at_risk_days": at_risk_days}
-    return await db.fetch(
-        UPDATE_SCORES, shop_id=shop_id, customer_ids=list(customer_ids), run_id=run_id, moment=moment, **values
-    )
+async def add_stats(db: Connection, shop_id: int, **measured: Any) -> None:
+    """Measure customers who have no stats row, and give them one."""
+    await _count_in(db, shop_id, await db.fetch_value(ADD_STATS, shop_id=shop_id, **measured))
+
+
+async def _count_in(db: Connection, shop_id: int, added: int) -> None:
+    if added:
+        await db.execute(COUNT_IN, shop_id=shop_id, added=added)
+
+
+async def lock(db: Connection, shop_id: int, customer_ids: Sequence[int], *, wait: bool) -> list[int]:
+    """Lock the stats rows that there are, in id order; those that others hold are waited for or left out."""
+    rows = await db.fetch(LOCK if wait else LOCK_FREE, shop_id=shop_id, customer_ids=list(customer_ids))
+    return [row["customer_id"] for row in rows]
+
+
+async def known(db: Connection, shop_id: int, customer_ids: Sequence[int]) -> set[int]:
+    """Which of them have a stats row."""
+    rows = await db.fetch(KNOWN, shop_id=shop_id, customer_ids=list(customer_ids)) if customer_ids else []
+    return {row["customer_id"] for row in rows}

@@ -10,7 +10,7 @@ from app.access.settings import TierSettings
 from app.access.shops import Shop
 from app.changes import repository as changes
 from app.core import clock
-from app.core.db import Connection, Row
+from app.core.db import Connection
 from app.scoring import repository
 from app.scoring.formulas import YEAR_DAYS
 
@@ -39,6 +39,11 @@ async def measure(db: Connection, shop: Shop, customer_ids: Sequence[int], yards
     return await score(db, shop, customer_ids, yardstick)
 
 
+async def add_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> None:
+    """Stats from the facts before `as_of` for customers who have none yet."""
+    await repository.add_stats(db, shop.id, **scope(customer_ids), **fact_window(shop, as_of))
+
+
 async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> int:
     """Recompute stats from the facts before `as_of`. Returns how many rows changed."""
     return await db.execute(repository.UPDATE_STATS, shop_id=shop.id, **scope(customer_ids), **fact_window(shop, as_of))
@@ -46,19 +51,20 @@ async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], 
 
 async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
     """Recompute scores from stats. Returns how many customers changed tier; each change is a row and a fact."""
-    moment = clock.now()
-    moved = await repository.update_scores(
-        db,
-        shop.id,
-        customer_ids,
+    moved: int = await db.fetch_value(
+        repository.UPDATE_SCORES,
+        shop_id=shop.id,
+        customer_ids=list(customer_ids),
         run_id=yardstick.run_id,
         as_of=yardstick.as_of,
         potential_days=yardstick.tiers.potential_days,
         at_risk_days=yardstick.tiers.at_risk_days,
-        moment=moment,
+        kind=TIER_CHANGED,
+        moment=clock.now(),
     )
-    await changes.emit(db, shop.id, [_tier_changed(row, yardstick) for row in moved], moment)
-    return len(moved)
+    if moved:
+        db.ring(changes.EVENTS_BELL)
+    return moved
 
 
 def scope(customer_ids: Sequence[int]) -> dict[str, Any]:
@@ -73,17 +79,3 @@ def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:
         "before": clock.day_start(as_of, shop.zone),
         "year_from": as_of - timedelta(days=YEAR_DAYS),
     }
-
-
-def _tier_changed(row: Row, yardstick: Yardstick) -> tuple[str, int | None, dict[str, Any]]:
-    return (
-        TIER_CHANGED,
-        row["customer_id"],
-        {
-            "customer_id": row["customer_id"],
-            "from": row["from_tier"],
-            "to": row["to_tier"],
-            "as_of": yardstick.as_of.isoformat(),
-            "run_id": str(yardstick.run_id) if yardstick.run_id else None,
-        },
-    )
