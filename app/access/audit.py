@@ -56,18 +56,14 @@ class Visit:
         return all(scope.endswith(":read") for scope in self.purpose.split())
 
     def sql(self, shop_id: int, result: str = "ok") -> str:
-        """The INSERT, as text that can travel with COMMIT. Raises ValueError for text that is not plain."""
+        """The row, as text that can travel with COMMIT. Raises ValueError for text that is not plain."""
         action = "refused" if result != "ok" else "read" if self.reads else "change"
-        texts = (self.actor, self.call, self.purpose, action, result, self.address, self.request_id)
-        actor, call, purpose, action, result, address, request_id = (_quoted(value) for value in texts)
+        actor, call, purpose = _quoted(self.actor), _quoted(self.call), _quoted(self.purpose)
         numbers = ",".join(str(int(number)) for number in self.customers)
-        columns = (
-            "shop_id, id, at, actor, call, purpose, action, objects, customers, masked, result, address, request_id"
-        )
         return (
-            f"INSERT INTO access_log ({columns}) VALUES ({int(shop_id)}, '{new_id()}', clock_timestamp(), "  # noqa: S608
-            f"{actor}, {call}, {purpose}, {action}, {int(self.objects)}, '{{{numbers}}}', {self.masked is True}, "
-            f"{result}, {address}, {request_id}); "
+            f"SELECT kehu_visit({int(shop_id)}, '{new_id()}', {actor}, {call}, {purpose}, '{action}', "
+            f"{int(self.objects)}, '{{{numbers}}}', {self.masked is True}, {_quoted(result)}, "
+            f"{_quoted(self.address)}, {_quoted(self.request_id)}); "
         )
 
 

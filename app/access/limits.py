@@ -5,8 +5,9 @@ processes share one limit. Without Redis each process keeps the limit on its own
 there are processes.
 """
 
+import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -66,6 +67,14 @@ class _Bucket:
     leased: int = 0
     lease_until: float = 0.0
     tat: float = 0.0
+    leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def grants(self, now: float) -> bool:
+        """Take one of what is leased."""
+        if self.leased <= 0 or self.lease_until <= now:
+            return False
+        self.leased -= 1
+        return True
 
 
 @dataclass(slots=True)
@@ -75,6 +84,7 @@ class _Budget:
     day: str = ""
     leased: int = 0
     spent: int = 0
+    leasing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Limits:
@@ -109,21 +119,24 @@ class Limits:
         """Count one request. Raises RateLimited."""
         rate, burst = limits.of(route_class)
         bucket = self._buckets.setdefault((client, route_class), _Bucket())
-        now = time.monotonic()
-        if bucket.leased > 0 and bucket.lease_until > now:
-            bucket.leased -= 1
+        if bucket.grants(time.monotonic()):
             return
-        wanted = max(1, int(rate * _BLOCK_SECONDS))
-        answer = await self._ask(
-            self._gcra, f"kehu:rate:{client}:{route_class}", int(1e6 / rate), int(1e6 * burst / rate), wanted
-        )
-        if answer is None:
-            wait = self._alone(bucket, now, rate, burst)
-        else:
-            granted, microseconds = answer
-            wait = 0.0 if granted else microseconds / 1e6
-            # A lease that is not used within its second lapses, so that quota is not hoarded.
-            bucket.leased, bucket.lease_until = max(0, granted - 1), now + 1.0
+        # One at a time: a crowd that finds the lease spent would lease a block each, and have none for the last.
+        async with bucket.leasing:
+            now = time.monotonic()
+            if bucket.grants(now):
+                return
+            wanted = max(1, int(rate * _BLOCK_SECONDS))
+            answer = await self._ask(
+                self._gcra, f"kehu:rate:{client}:{route_class}", int(1e6 / rate), int(1e6 * burst / rate), wanted
+            )
+            if answer is None:
+                wait = self._alone(bucket, now, rate, burst)
+            else:
+                granted, microseconds = answer
+                wait = 0.0 if granted else microseconds / 1e6
+                # A lease that is not used within its second lapses, so that quota is not hoarded.
+                bucket.leased, bucket.lease_until = max(0, granted - 1), now + 1.0
         if wait > 0:
             raise RateLimited(f"This client may make {rate} such requests a second ({route_class})", wait)
 
@@ -132,18 +145,20 @@ class Limits:
         moment = clock.now().astimezone(zone)
         day = moment.date().isoformat()
         budget = self._budgets.setdefault(client, _Budget())
-        if budget.day != day:
-            budget.day, budget.leased, budget.spent = day, 0, 0
-        if budget.spent + rows > budget.leased:
-            block = max(rows, _ROW_BLOCK if limits.rows_per_day >= 10 * _ROW_BLOCK else rows)
-            total = await self._ask(self._rows, f"kehu:rows:{client}:{day}", block)
-            already = (total if total is not None else budget.leased + block) - block
-            if already + rows > limits.rows_per_day:
-                raise RowBudgetSpent(
-                    f"This client may read {limits.rows_per_day} rows of personal data a day", _until_midnight(moment)
-                )
-            budget.leased, budget.spent = budget.leased + block, budget.spent
-        budget.spent += rows
+        async with budget.leasing:
+            if budget.day != day:
+                budget.day, budget.leased, budget.spent = day, 0, 0
+            if budget.spent + rows > budget.leased:
+                block = max(rows, _ROW_BLOCK if limits.rows_per_day >= 10 * _ROW_BLOCK else rows)
+                total = await self._ask(self._rows, f"kehu:rows:{client}:{day}", block)
+                already = (total if total is not None else budget.leased + block) - block
+                if already + rows > limits.rows_per_day:
+                    raise RowBudgetSpent(
+                        f"This client may read {limits.rows_per_day} rows of personal data a day",
+                        _until_midnight(moment),
+                    )
+                budget.leased += block
+            budget.spent += rows
 
     async def _ask(self, script: Any, key: str, *arguments: int) -> Any:
         if time.monotonic() < self._away_until:

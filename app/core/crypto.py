@@ -21,6 +21,7 @@ _HEADER: Final = 3  # one byte format, two bytes key version
 _NONCE: Final = 12
 _KEY: Final = 32
 _BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE62_PAIRS: Final = tuple(first + second for first in _BASE62 for second in _BASE62)
 _OPEN_ID_LENGTH: Final = 22  # 128 bits in base 62
 
 
@@ -132,7 +133,9 @@ class RootKey:
     def __init__(self, key: bytes) -> None:
         self._wrap = AESGCM(_derive(key, "wrap"))
         self._lookup = HMAC(_derive(key, "lookup"), SHA256())
-        self._open_id = Cipher(algorithms.AES(_derive(key, "open-id")), modes.ECB())  # noqa: S305 one block, unique
+        # One block at a time under ECB, each of them unique: nothing carries over, so the contexts serve for ever.
+        cipher = Cipher(algorithms.AES(_derive(key, "open-id")), modes.ECB())  # noqa: S305
+        self._encipher, self._decipher = cipher.encryptor().update, cipher.decryptor().update
 
     def new_shop_keys(self, shop_id: int) -> tuple[bytes, bytes]:
         """Wrapped data key (version 1) and wrapped index key of a new shop."""
@@ -161,13 +164,12 @@ class RootKey:
     def open_id(self, shop_id: int, customer_id: int) -> str:
         """Youzan's `yz_open_id`: the pair (shop, customer) as one enciphered block, in base 62."""
         block = shop_id.to_bytes(8, "big") + customer_id.to_bytes(8, "big")
-        encryptor = self._open_id.encryptor()
-        number = int.from_bytes(encryptor.update(block) + encryptor.finalize(), "big")
-        digits = []
-        for _ in range(_OPEN_ID_LENGTH):
-            number, digit = divmod(number, 62)
-            digits.append(_BASE62[digit])
-        return "".join(reversed(digits))
+        number = int.from_bytes(self._encipher(block), "big")
+        pairs = []
+        for _ in range(_OPEN_ID_LENGTH // 2):
+            number, pair = divmod(number, 3844)
+            pairs.append(_BASE62_PAIRS[pair])
+        return "".join(reversed(pairs))
 
     def read_open_id(self, shop_id: int, open_id: str) -> int | None:
         """The customer behind an open id of this shop, or None when it is not one."""
@@ -179,8 +181,7 @@ class RootKey:
             number = number * 62 + digit
         if len(open_id) != _OPEN_ID_LENGTH or number >> 128:
             return None
-        decryptor = self._open_id.decryptor()
-        block = decryptor.update(number.to_bytes(16, "big")) + decryptor.finalize()
+        block = self._decipher(number.to_bytes(16, "big"))
         customer_id = int.from_bytes(block[8:], "big")
         return customer_id if int.from_bytes(block[:8], "big") == shop_id and customer_id < 2**53 else None
 

@@ -7,15 +7,15 @@ from app.youzan.gateway import Gateway
 from app.youzan.tokens import TokenEndpoint
 
 
-class _Anything(PathConvertor):
-    """Starlette's own stops at a line break, and the caller would hear HTTP 404 instead of 4001."""
+class _Below(PathConvertor):
+    """Nothing, or a slash and anything: Starlette's own stops at a line break, and the caller would hear HTTP 404."""
 
-    regex = r"[\s\S]*"
+    regex = r"(?:/[\s\S]*)?"
 
 
-register_url_convertor("anything", _Anything())
+register_url_convertor("below", _Below())
 
 ROUTES = (
     Route("/auth/token", TokenEndpoint(), include_in_schema=False),
-    Route("/api/{rest:anything}", Gateway(), include_in_schema=False),
+    Route("/api{rest:below}", Gateway(), include_in_schema=False),
 )

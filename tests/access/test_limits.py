@@ -49,6 +49,13 @@ async def test_a_burst_is_granted_and_no_more(url: str) -> None:
     await limits.close()
 
 
+async def test_a_crowd_within_the_burst_is_let_in(url: str) -> None:
+    limits, client = Limits(url), uuid4()
+    settings = LimitSettings(writes_per_second=2000)
+    await asyncio.gather(*(limits.take(client, "write", settings) for _ in range(1000)))
+    await limits.close()
+
+
 async def test_quota_comes_back_with_time(url: str) -> None:
     limits, client = Limits(url), uuid4()
     settings = LimitSettings(writes_per_second=20)

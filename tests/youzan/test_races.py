@@ -138,7 +138,8 @@ async def test_nonsense_gets_an_envelope_and_never_5001(facade: Facade, request:
 async def test_strange_requests_get_an_envelope(
     facade: Facade, path: str, method: str, query: str, content_type: str, body: bytes
 ) -> None:
-    url = f"/api/{quote(path)}?{quote(query, safe='&=+%[];')}"
+    below = quote(path).replace(".", "%2E")  # else the client would walk up the path by itself
+    url = f"/api/{below}?{quote(query, safe='&=+%[];')}"
     answer = await facade.api.http.request(method, url, content=body, headers={"content-type": content_type})
     assert code_of(envelope(answer)) in (4001, 4004, 4005, 4007, 4201, 4203)
 

@@ -1,0 +1,44 @@
+"""Time-ordered ids made by the database, for facts that a set-based statement records; and the log's row as a call."""
+
+from alembic import op
+
+from migrations.wall import ROLE
+
+revision = "0002"
+down_revision = "0001"
+
+# A version 7 UUID like the service's own: Postgres has one of its own from 18 on.
+NEW_ID = """
+create function kehu_new_id() returns uuid language sql volatile parallel safe as $$
+    select encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                    from 1 for 6),
+            52, 1), 53, 1),
+        'hex')::uuid
+$$
+"""
+
+# Travels with COMMIT as text: a function keeps the plan of its INSERT, which text of its own would be given anew.
+VISIT = """
+create function kehu_visit(
+    shop bigint, id uuid, actor text, call text, purpose text, action text, objects integer, customers bigint[],
+    masked boolean, result text, address text, request text
+) returns void language plpgsql as $$
+begin
+    insert into access_log (shop_id, id, at, actor, call, purpose, action, objects, customers, masked, result,
+                            address, request_id)
+    values (shop, id, clock_timestamp(), actor, call, purpose, action, objects, customers, masked, result, address,
+            request);
+end $$
+"""
+
+
+def upgrade() -> None:
+    """Add both."""
+    op.execute("SET LOCAL lock_timeout = '4s'")
+    op.execute(NEW_ID)
+    op.execute(f"grant execute on function kehu_new_id to {ROLE}")
+    op.execute(VISIT)
+    op.execute(f"grant execute on function kehu_visit to {ROLE}")
