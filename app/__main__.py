@@ -1,6 +1,10 @@
 """python -m app: the command line."""
 
-from app.cli.main import main
+import sys
 
-if __name__ == "__main__":
-    main()
+try:
+    from app.cli.main import main
+except KeyboardInterrupt:  # importing takes a second or two, and Ctrl-C then deserves no traceback either
+    sys.exit(130)
+
+main()
