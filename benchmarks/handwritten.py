@@ -125,6 +125,7 @@ _TOTAL: Final = """
 async def rescore(owner: Any, shop_id: int, as_of: date, zone: str) -> None:
     """Everybody's stats, new cut points, everybody's scores, in one transaction."""
     async with owner.transaction():
+        await owner.execute("set local work_mem = '32MB'")  # as the service sets it for its chunks
         before = await owner.fetchval("select $1::date::timestamp at time zone $2", as_of, zone)
         await owner.execute("analyze customer_stats")
         await owner.execute(_STATS, shop_id, zone, before, as_of - timedelta(days=365))

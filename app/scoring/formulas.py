@@ -24,24 +24,26 @@ YEAR_DAYS: Final = 365
 
 # A customer's facts before 00:00 of `as_of` in the shop's zone, one row for each customer of the scope `who`.
 # An order counts once it is paid and not closed; a refund counts against its order, in the order's own year.
-# One grouping over everything that happened, and no joins between intermediate results: a planner without statistics
-# (a shop that has just been filled) would run those as nested loops. `first_id` and `last_id` are the ends of `who`: a
-# chunk of the full run is a range of customers, and knowing that, the planner reads only the range's orders.
+# `first_id` and `last_id` are the ends of `who`: a chunk of the full run is a range of customers, and knowing that, the
+# planner reads only the range's rows. Orders are read once; each asks the index for its refunds, so that the work grows
+# with the chunk and not with the shop.
 FACTS: Final = """
+    paid as materialized (
+        select o.customer_id, o.order_no, (o.paid_at at time zone :zone)::date as paid_on, o.amount_fen
+        from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
+        where o.customer_id between :first_id and :last_id and o.paid_at < :before and o.status <> 'closed'
+    ),
     happened as (
         select c.id as customer_id, (c.created_at at time zone :zone)::date as since_on,
                null::text as order_no, null::date as paid_on, 0::bigint as amount_fen, 0::bigint as refund_fen
         from who join customers c on c.shop_id = :shop_id and c.id = who.customer_id
+        where c.id between :first_id and :last_id
         union all
-        select o.customer_id, null, o.order_no, (o.paid_at at time zone :zone)::date, o.amount_fen, 0
-        from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
-        where o.customer_id between :first_id and :last_id and o.paid_at < :before and o.status <> 'closed'
+        select customer_id, null, order_no, paid_on, amount_fen, 0 from paid
         union all
-        select o.customer_id, null, null, (o.paid_at at time zone :zone)::date, 0, r.amount_fen
-        from who join orders o on o.shop_id = :shop_id and o.customer_id = who.customer_id
-        join refunds r on r.shop_id = :shop_id and r.order_no = o.order_no
-        where o.customer_id between :first_id and :last_id and o.paid_at < :before and o.status <> 'closed'
-            and r.refunded_at < :before
+        select p.customer_id, null, null, p.paid_on, 0, r.amount_fen
+        from paid p join refunds r on r.shop_id = :shop_id and r.order_no = p.order_no
+        where r.refunded_at < :before
     ),
     facts as (
         select customer_id,

@@ -275,8 +275,10 @@ EXPORT_RUN = statement(
         """  # noqa: S608 column names of our own
     )
 )
-# A plan made for any array is made for ten; a chunk of ten thousand deserves its own.
-PLAN_FOR_MANY = statement(text("set local plan_cache_mode = force_custom_plan"))
+# A plan made for any array is made for ten; a chunk of ten thousand deserves its own, and room to sort in memory.
+PLAN_FOR_MANY = statement(
+    text("select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '32MB', true)")
+)
 
 
 async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> None:

@@ -7,17 +7,23 @@ from migrations.wall import ROLE
 revision = "0002"
 down_revision = "0001"
 
-# A version 7 UUID like the service's own: Postgres has one of its own from 18 on.
+# A version 7 UUID like the service's own. Postgres has one of its own from 18 on, which is several times faster.
 NEW_ID = """
-create function kehu_new_id() returns uuid language sql volatile parallel safe as $$
-    select encode(
-        set_bit(set_bit(
-            overlay(uuid_send(gen_random_uuid())
-                    placing substring(int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
-                    from 1 for 6),
-            52, 1), 53, 1),
-        'hex')::uuid
-$$
+do $$ begin
+    if current_setting('server_version_num')::int >= 180000 then
+        create function kehu_new_id() returns uuid language sql volatile parallel safe as 'select uuidv7()';
+    else
+        create function kehu_new_id() returns uuid language sql volatile parallel safe as '
+            select encode(
+                set_bit(set_bit(
+                    overlay(uuid_send(gen_random_uuid())
+                            placing substring(
+                                int8send((extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+                            from 1 for 6),
+                    52, 1), 53, 1),
+                ''hex'')::uuid';
+    end if;
+end $$
 """
 
 # Travels with COMMIT as text: a function keeps the plan of its INSERT, which text of its own would be given anew.
