@@ -75,17 +75,17 @@ def migrate() -> None:
 
 
 def openapi(
-    check: Annotated[bool, typer.Option("--check", help="Compare only; exit 1 when the file is out of date")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Compare only; exit 1 when a file is out of date")] = False,
 ) -> None:
-    """Write the API contract to openapi/openapi.json."""
-    from app.openapi import CONTRACT, contract
+    """Write the API contract to openapi/openapi.json, and the table of Youzan-style calls to docs/youzan.md."""
+    from app.openapi import files
 
-    written = contract()
-    if not check:
-        CONTRACT.write_bytes(written)
-        say(f"wrote {CONTRACT.name}")
-    elif not CONTRACT.is_file() or CONTRACT.read_bytes() != written:
-        fail("openapi/openapi.json is out of date; run: ./kehu openapi")
+    for path, content in files().items():
+        if check and path.read_bytes() != content:
+            fail(f"{path.parent.name}/{path.name} is out of date; run: ./kehu openapi")
+        if not check:
+            path.write_bytes(content)
+            say(f"wrote {path.parent.name}/{path.name}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -38,7 +38,11 @@ class FacadeCall:
 
 @dataclass(frozen=True, slots=True)
 class Api(Generic[P, D]):
-    """One API in one version."""
+    """One API in one version: a row of the registry, by which the gateway, docs/youzan.md and the tests go.
+
+    `accounts`: what its `account_type`s mean; another version may mean something else by the same value.
+    `missing`: what of the published contract is not there yet; empty says that the call is complete.
+    """
 
     name: str
     version: str
@@ -47,3 +51,4 @@ class Api(Generic[P, D]):
     data: TypeAdapter[D]
     handle: Callable[[FacadeCall, P], Awaitable[D]]
     accounts: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""

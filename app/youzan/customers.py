@@ -14,8 +14,8 @@ from app.customers.normalise import mobile_e164
 from app.customers.schemas import CustomerUpdate, IdentityWrite
 from app.customers.service import Write
 from app.youzan import accounts
-from app.youzan.accounts import Account
-from app.youzan.calling import FacadeCall
+from app.youzan.accounts import TEXT, Account
+from app.youzan.calling import Api, FacadeCall
 from app.youzan.errors import INVALID, MISSING, BusinessRefusal
 from app.youzan.parameters import Flag, LocalDate, LocalMoment, Number, Parameters, Text
 from app.youzan.shapes import mobile_of, name_of
@@ -225,3 +225,19 @@ def _fields(call: FacadeCall, profile: ProfileChange) -> dict[str, Any]:
         head_office = profile.ascription_kdt_id == call.shop.id
         fields["store_id"] = None if head_office else profile.ascription_kdt_id
     return fields
+
+
+APIS: Final = (
+    Api("youzan.scrm.customer.create", "3.0.0", "customers:write", CreateParameters, CREATE_DATA, create),
+    Api("youzan.scrm.customer.update", "3.0.0", "customers:write", UpdateParameters, UPDATE_DATA, update, TEXT),
+    Api(
+        "youzan.scrm.customer.get",
+        "3.1.0",
+        "customers:read",
+        GetParameters,
+        GET_DATA,
+        get,
+        TEXT,
+        "region names: `province`, `city`, `county` are empty",
+    ),
+)

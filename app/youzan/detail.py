@@ -9,8 +9,8 @@ from typing_extensions import TypedDict
 from app.core.masking import BirthdayField, IdentifierField, MobileField, NameField, RemarkField, WechatIdField
 from app.directory.repository import OrderFigures, order_figures
 from app.youzan import accounts
-from app.youzan.accounts import Account
-from app.youzan.calling import FacadeCall
+from app.youzan.accounts import NUMBER, Account
+from app.youzan.calling import Api, FacadeCall
 from app.youzan.errors import INVALID, LOGGED_OFF, MISSING, OTHER_SHOP, BusinessRefusal
 from app.youzan.parameters import Parameters, Text
 from app.youzan.repository import Found
@@ -182,3 +182,19 @@ def _put_behavior(data: DetailData, figures: OrderFigures, unit: Callable[[Any],
     data["last_trade_at"] = unit(figures.last_paid_at)
     data["refund_count"] = figures.refund_orders
     data["refund_trade_amount"] = figures.refund_fen
+
+
+_MISSING: Final = "`user_base` and `behavior` are real; the other groups answer their empty values (below)"
+APIS: Final = tuple(
+    Api(
+        "youzan.scrm.customer.detail.get",
+        version,
+        "customers:read",
+        DetailParameters,
+        DETAIL_DATA,
+        detail,
+        NUMBER,
+        _MISSING,
+    )
+    for version in ("1.0.0", "1.0.1")
+)

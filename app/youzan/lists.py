@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from app.core.masking import MobileField, NameField
 from app.directory.filters import Filters
 from app.directory.repository import ListRow, page_numbered, total
-from app.youzan.calling import FacadeCall
+from app.youzan.calling import Api, FacadeCall
 from app.youzan.errors import INVALID, OVER_LIMIT, BusinessRefusal
 from app.youzan.parameters import Flag, Instant, InstantAfter, Number, Numbers, Parameters
 from app.youzan.repository import fans_ids
@@ -182,3 +182,25 @@ def _plain_row(call: FacadeCall, row: ListRow) -> PlainRow:
     if mobile:
         shown["mobile"] = mobile[1]
     return shown
+
+
+APIS: Final = (
+    Api(
+        "youzan.scrm.customer.search",
+        "3.1.2",
+        "customers:read",
+        ListParameters,
+        SEARCH_DATA,
+        search,
+        missing="`points` is 0, `card_ids` is empty, `tag_ids` finds nobody",
+    ),
+    Api(
+        "youzan.scrm.customer.list",
+        "1.0.0",
+        "customers:read",
+        ListParameters,
+        LIST_DATA,
+        list_customers,
+        missing="`points` is 0, `tag_ids` finds nobody",
+    ),
+)
