@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from app.access import repository
-from app.access.entry import Entry
+from app.access.entry import CLIENT_SECRET, Entry
 from app.access.errors import TokenRefused
 from app.access.shops import Shop
 from app.core import clock
@@ -19,7 +19,7 @@ from app.core.keys import display_hint, new_api_key, new_token
 TOKEN_LIFE: Final = timedelta(days=7)
 REFRESH_LIFE: Final = timedelta(days=28)
 OLD_TOKEN_GRACE: Final = timedelta(hours=1)
-_CLIENT_SECRET: Final = "api_clients.secret"  # noqa: S105 the name of a column
+CODE_LIFE: Final = timedelta(minutes=2)
 _TOKEN_SECRET: Final = "credentials.secret"  # noqa: S105 the name of a column
 
 
@@ -56,7 +56,7 @@ async def create_client(
         id=client,
         client_id=client_id,
         name=name,
-        secret=shop.keys.seal(_CLIENT_SECRET, secret),
+        secret=shop.keys.seal(CLIENT_SECRET, secret),
         scopes=" ".join(sorted(scopes)),
         created_at=moment,
         expires_at=expires_at,
@@ -82,7 +82,7 @@ async def rotate_client(db: Connection, shop: Shop, root: RootKey, client_id: st
     client = await _client(db, shop, client_id)
     secret, moment = new_token(), clock.now()
     await db.execute(
-        repository.CHANGE_SECRET, shop=shop.id, client=client["id"], secret=shop.keys.seal(_CLIENT_SECRET, secret)
+        repository.CHANGE_SECRET, shop=shop.id, client=client["id"], secret=shop.keys.seal(CLIENT_SECRET, secret)
     )
     for kind in ("token", "refresh_token", "api_key"):
         await db.execute(
@@ -100,25 +100,47 @@ async def revoke_client(db: Connection, shop: Shop, client_id: str) -> None:
     await db.execute(repository.REVOKE_CREDENTIALS, shop=shop.id, of_client=client["id"], of_kind="all", moment=moment)
 
 
+async def authorise(db: Connection, shop: Shop, root: RootKey, client_id: str) -> str:
+    """An authorisation code for a client of the shop: it is exchanged for a token once, within two minutes.
+
+    Raises: NotFound.
+    """
+    client, code, moment = await _client(db, shop, client_id), new_token(), clock.now()
+    await repository.add_credential(
+        db,
+        shop.id,
+        kind="code",
+        client=client["id"],
+        lookup_hash=root.lookup_hash("code", code),
+        hint=code[:4],
+        created_at=moment,
+        expires_at=moment + CODE_LIFE,
+    )
+    return code
+
+
 async def exchange(entry: Entry, request: dict[str, Any]) -> Token:
-    """Answer a token request in Youzan's terms (`authorize_type` silent or refresh_token).
+    """Answer a token request in Youzan's terms (`authorize_type` and what belongs to it, contract 3.1).
 
     Raises: TokenRefused.
     """
     kind = request.get("authorize_type")
-    if kind not in ("silent", "refresh_token"):
+    if kind not in ("silent", "certificate", "authorization_code", "refresh_token"):
         raise TokenRefused(1105, "不支持的应用类型")
     shop_id = await _shop_of_client(entry, str(request.get("client_id") or ""))
-    if kind == "silent" and str(request.get("grant_id")) != str(shop_id):
+    if kind in ("silent", "certificate") and str(request.get("grant_id")) != str(shop_id):
         raise TokenRefused(1103, "授权关系不存在")
     shop = await entry.shops.get(shop_id)
-    refresh_hash = entry.root.lookup_hash("refresh_token", str(request.get("refresh_token") or ""))
-    async with entry.database.transaction(shop_id, admit=f"SET LOCAL kehu.credential = '{refresh_hash.hex()}'") as db:
+    spent = "code" if kind == "authorization_code" else "refresh_token"
+    spent_hash = entry.root.lookup_hash(spent, str(request.get(spent) or ""))
+    async with entry.database.transaction(shop_id, admit=f"SET LOCAL kehu.credential = '{spent_hash.hex()}'") as db:
         client = await _client_with_secret(db, shop, request)
-        if kind == "refresh_token":
-            await _use_refresh_token(db, client["id"], refresh_hash)
-            fresh = True
-        else:
+        fresh = kind != "certificate"
+        if kind == "authorization_code":
+            await _use_code(db, client["id"], spent_hash)
+        elif kind == "refresh_token":
+            await _use_refresh_token(db, client["id"], spent_hash)
+        elif kind == "silent":
             fresh = str(request.get("refresh", "false")).lower() == "true"
         return await _token(db, shop, entry.root, client, fresh=fresh)
 
@@ -175,12 +197,23 @@ async def _client_with_secret(db: Connection, shop: Shop, request: dict[str, Any
     if client is None:
         raise TokenRefused(1103, "Client 不存在")
     # Keyed hashes are compared, so the time taken says nothing about the secret.
-    held = shop.keys.blind("client_secret", shop.keys.open(_CLIENT_SECRET, client["secret"]))
+    held = shop.keys.blind("client_secret", shop.keys.open(CLIENT_SECRET, client["secret"]))
     if held != shop.keys.blind("client_secret", str(request.get("client_secret") or "")):
         raise TokenRefused(1000, "应用信息错误")
     if client["revoked_at"] or (client["expires_at"] and client["expires_at"] <= clock.now()):
         raise TokenRefused(1004, "授权关系已过期")
     return client
+
+
+async def _use_code(db: Connection, client: UUID, lookup_hash: bytes) -> None:
+    found = await repository.find_credential(db, lookup_hash)
+    if found is not None and found["client"] != client:
+        raise TokenRefused(1103, "授权应用不匹配")
+    moment = clock.now()
+    if found is None or found["revoked_at"] or found["expires_at"] <= moment:
+        raise TokenRefused(1005, "非法授权码")
+    # The client's row is locked, so nobody else is using it at this moment.
+    await db.execute(repository.REVOKE_CREDENTIAL, lookup_hash=lookup_hash, moment=moment)
 
 
 async def _use_refresh_token(db: Connection, client: UUID, lookup_hash: bytes) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -14,11 +14,13 @@ import asyncpg
 from app.access import repository
 from app.access.audit import Visit
 from app.access.errors import (
+    AppUnknown,
     CredentialExpired,
     CredentialMissing,
     CredentialRevoked,
     CredentialUnknown,
     ScopeMissing,
+    SignatureWrong,
 )
 from app.access.limits import Limits
 from app.access.shops import Shop, Shops
@@ -34,7 +36,20 @@ T = TypeVar("T")
 
 _REMEMBERED: Final = 10_000
 _NOT_LIVE: Final = "KH401"  # raised by the database function kehu_admit
+CLIENT_SECRET: Final = "api_clients.secret"  # noqa: S105 the column that it is sealed for
 _NO_WAIT: Final = "SET LOCAL synchronous_commit = off; "
+
+
+class Credential(NamedTuple):
+    """What a caller shows: a token or API key; or, with a proof, the client id of whoever can make that proof true."""
+
+    text: str
+    proof: Callable[[str], bool] | None = None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """As what it may be registered."""
+        return ("client",) if self.proof is not None else ("token", "api_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +93,25 @@ class Entry:
 
     @asynccontextmanager
     async def call(
-        self, secret: str | None, visit: Visit, *needed: str, route_class: str = "read"
+        self, shown: Credential | str | None, visit: Visit, *needed: str, route_class: str = "read"
     ) -> AsyncIterator[Call]:
-        """A transaction for the bearer of a token or API key, if it holds the scopes and is within its limits.
+        """A transaction for whoever shows a live credential, if it holds the scopes and is within its limits.
 
         Its row in the access log commits with it, refusals get one of their own: no row, no answer.
 
-        Raises: CredentialMissing, CredentialUnknown, CredentialExpired, CredentialRevoked, ScopeMissing, RateLimited,
-            RowBudgetSpent.
+        Raises: CredentialMissing, CredentialUnknown, CredentialExpired, CredentialRevoked, AppUnknown, SignatureWrong,
+            ScopeMissing, RateLimited, RowBudgetSpent.
         """
-        if not secret:
+        if not shown:
             raise CredentialMissing
-        lookup_hash = self.root.lookup_hash(*_kind_and_text(secret))
+        credential = Credential(shown) if isinstance(shown, str) else shown
         visit.purpose = " ".join(needed)
         caller: Caller | None = None
         try:
             async with AsyncExitStack() as stack:
-                caller, shop, db = await self._admit(stack, lookup_hash, visit, route_class)
+                caller, shop, db = await self._admit(stack, credential, visit, route_class)
+                if credential.proof is not None and not credential.proof(await _secret(db, shop, caller)):
+                    raise SignatureWrong
                 require(caller, *needed)
                 yield Call(db, shop, caller, visit, self.ids)
                 if self._limits is not None and visit.reads and visit.objects:
@@ -123,15 +140,16 @@ class Entry:
             yield db, shop
 
     async def _admit(
-        self, stack: AsyncExitStack, lookup_hash: bytes, visit: Visit, route_class: str
+        self, stack: AsyncExitStack, credential: Credential, visit: Visit, route_class: str
     ) -> tuple[Caller, Shop, Connection]:
+        lookup_hash = self.root.lookup_hash(*_kind_and_text(credential))
         known = self._callers.get(lookup_hash)
         if known is not None:
             try:
                 return await self._open(stack, known, visit, route_class)
             except CredentialRevoked:
                 self._callers.pop(lookup_hash, None)  # something changed: look again, and say what
-        caller = await self._look_up(lookup_hash)
+        caller = await self._look_up(lookup_hash, credential)
         opened = await self._open(stack, caller, visit, route_class)
         self._callers[lookup_hash] = caller
         if len(self._callers) > _REMEMBERED:
@@ -156,12 +174,12 @@ class Entry:
             raise CredentialRevoked from None
         return caller, shop, db
 
-    async def _look_up(self, lookup_hash: bytes) -> Caller:
+    async def _look_up(self, lookup_hash: bytes, credential: Credential) -> Caller:
         moment = clock.now()
         async with self.database.transaction(admit=f"SET LOCAL kehu.credential = '{lookup_hash.hex()}'") as db:
             found = await repository.find_credential(db, lookup_hash)
-        if found is None or found["kind"] not in ("token", "api_key"):
-            raise CredentialUnknown
+        if found is None or found["kind"] not in credential.kinds:
+            raise AppUnknown if credential.proof is not None else CredentialUnknown
         async with self.database.transaction(found["shop_id"]) as db:
             client = await db.fetch_one(repository.CLIENT, shop_id=found["shop_id"], id=found["client"])
         if client is None or found["revoked_at"] or client["revoked_at"]:
@@ -186,12 +204,22 @@ def require(caller: Caller, *needed: str) -> None:
             raise ScopeMissing(f"This call needs the scope {scope}; ask the operator to grant it", needed_scope=scope)
 
 
-def _kind_and_text(secret: str) -> tuple[str, str]:
-    if secret.startswith("kehu_"):
-        if not is_well_formed(secret):
+def _kind_and_text(credential: Credential) -> tuple[str, str]:
+    text = credential.text
+    if credential.proof is not None:
+        return "client", text
+    if text.startswith("kehu_"):
+        if not is_well_formed(text):
             raise CredentialUnknown("The API key is mistyped: its check characters do not fit")
-        return "api_key", secret
-    return "token", secret
+        return "api_key", text
+    return "token", text
+
+
+async def _secret(db: Connection, shop: Shop, caller: Caller) -> str:
+    client = await db.fetch_one(repository.CLIENT, shop_id=shop.id, id=caller.client)
+    if client is None:
+        raise AppUnknown
+    return shop.keys.open(CLIENT_SECRET, client["secret"])
 
 
 async def in_shop(entry: Entry, shop_id: int, step: Callable[[Connection, Shop], Awaitable[T]]) -> T:

@@ -35,6 +35,18 @@ class CredentialRevoked(_OnceLive):
     code, title = "credential_revoked", "The access token, API key or its client was revoked"
 
 
+class AppUnknown(Unauthorized):
+    """A client id that is not live."""
+
+    code, title = "app_unknown", "There is no such client"
+
+
+class SignatureWrong(Unauthorized):
+    """The parameters were not signed with the client's secret."""
+
+    code, title = "signature_wrong", "The signature does not fit"
+
+
 class ScopeMissing(Forbidden):
     """Live, and not for this."""
 

@@ -71,7 +71,7 @@ credentials = tenant_table(
     instant("created_at", nullable=False),
     instant("expires_at"),
     instant("revoked_at"),
-    CheckConstraint("kind in ('client', 'token', 'refresh_token', 'api_key')", name="kind"),
+    CheckConstraint("kind in ('client', 'token', 'refresh_token', 'api_key', 'code')", name="kind"),
     Index("ix_credentials_client", "shop_id", "client", "kind", "expires_at"),
     Index("ix_credentials_lookup", "lookup_hash"),
 )

@@ -151,6 +151,9 @@ REVOKE_CREDENTIALS = statement(
     )
     .values(revoked_at=p("moment"))
 )
+REVOKE_CREDENTIAL = statement(
+    update(credentials).where(credentials.c.lookup_hash == p("lookup_hash")).values(revoked_at=p("moment"))
+)
 
 
 async def shop_ids_with_none_set(db: Connection) -> list[int]:

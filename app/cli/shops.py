@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlencode
 
 import typer
 
@@ -14,6 +15,7 @@ from app.access.shops import Shops, create_shop
 from app.cli.console import fail, print_json, print_rows, say
 from app.cli.environment import load_settings
 from app.core.crypto import RootKey
+from app.core.outbound import Outbound, OutboundError
 from app.main import open_database
 
 shop = typer.Typer(help="Create and list shops.", no_args_is_help=True)
@@ -135,6 +137,31 @@ def revoke_client(client_id: str, shop_id: ShopId = None) -> None:
 
     with_entry(step)
     say(f"client {client_id} is revoked")
+
+
+@client.command("authorise")
+def authorise_client(
+    client_id: str,
+    callback: Annotated[str | None, typer.Option(help="The app's callback URL: the code is sent there")] = None,
+    shop_id: ShopId = None,
+) -> None:
+    """A code that a tool app exchanges for its token (authorization_code): good once, for two minutes."""
+    settings = load_settings()
+
+    async def step(entry: Entry) -> str:
+        async with entry.shop(await the_shop(entry, shop_id)) as (db, shop):
+            code = await credentials.authorise(db, shop, entry.root, client_id)
+        if callback:
+            url = f"{callback}{'&' if '?' in callback else '?'}{urlencode({'code': code})}"
+            async with Outbound(allow_networks=settings.outbound_allow_networks) as outbound:
+                try:
+                    reply = await outbound.request("GET", url)
+                except OutboundError as error:
+                    fail(f"the callback was not reached: {error.reason}")
+            say(f"the callback answered {reply.status}")
+        return code
+
+    typer.echo(with_entry(step))
 
 
 def _show(new: NewClient, *, as_json: bool) -> None:

@@ -55,7 +55,14 @@ customers = tenant_table(
     Index("ix_customers_store", "shop_id", "store_id", "created_at", "id"),
     # lists of members, and by when they became one
     Index("ix_customers_member", "shop_id", "created_at", "id", postgresql_where="member_since is not null"),
-    Index("ix_customers_member_since", "shop_id", "member_since", "id", postgresql_where="member_since is not null"),
+    Index(
+        "ix_customers_member_since",
+        "shop_id",
+        "member_since",
+        "created_at",
+        "id",
+        postgresql_where="member_since is not null",
+    ),
 )
 
 identities = tenant_table(

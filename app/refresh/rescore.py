@@ -100,8 +100,8 @@ def _as_of_steps(yardstick: Yardstick) -> list[Step]:
             scores.SNAPSHOT_SCORES,
             shop_id=shop.id,
             run_id=yardstick.run_id,
-            customer_ids=chunk,
             as_of=yardstick.as_of,
+            **scoring.scope(chunk),
             potential_days=yardstick.tiers.potential_days,
             at_risk_days=yardstick.tiers.at_risk_days,
         )

@@ -51,10 +51,12 @@ async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], 
 
 async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
     """Recompute scores from stats. Returns how many customers changed tier; each change is a row and a fact."""
+    if not customer_ids:
+        return 0
     moved: int = await db.fetch_value(
         repository.UPDATE_SCORES,
         shop_id=shop.id,
-        customer_ids=list(customer_ids),
+        **scope(customer_ids),
         run_id=yardstick.run_id,
         as_of=yardstick.as_of,
         potential_days=yardstick.tiers.potential_days,

@@ -1,24 +1,64 @@
-"""The four bodies that clients tell apart, as JSON."""
+"""The bodies that clients tell apart, as JSON."""
 
-from typing import Any
+from typing import Any, Final, Protocol
 
 import orjson
 
-
-def success(trace_id: str, data: bytes) -> bytes:
-    """The current envelope around `data`, which is JSON already: it is serialised once, masking included."""
-    head = b'{"trace_id":"' + trace_id.encode() + b'","code":200,"success":true,"message":"successful","data":'
-    return head + data + b"}"
+from app.youzan.errors import LEGACY_CODES
 
 
-def business_error(trace_id: str, code: int, message: str) -> bytes:
-    """The current envelope of a refusal."""
-    return orjson.dumps({"trace_id": trace_id, "code": code, "success": False, "message": message, "data": None})
+class Envelope(Protocol):
+    """How one generation of clients is answered."""
+
+    @staticmethod
+    def success(trace_id: str, data: bytes) -> bytes:
+        """Around `data`, which is JSON already: it is serialised once, masking included."""
+
+    @staticmethod
+    def business_error(trace_id: str, code: int, message: str) -> bytes:
+        """A refusal of the business."""
+
+    @staticmethod
+    def gateway_error(trace_id: str, code: int, message: str) -> bytes:
+        """A refusal of the gateway."""
 
 
-def gateway_error(trace_id: str, code: int, message: str) -> bytes:
-    """A refusal of the gateway: one key, with no `code` or `success` beside it."""
-    return orjson.dumps({"gw_err_resp": {"trace_id": trace_id, "err_code": code, "err_msg": message}})
+class _Current:
+    """Contract 2.1 to 2.3."""
+
+    @staticmethod
+    def success(trace_id: str, data: bytes) -> bytes:
+        head = b'{"trace_id":"' + trace_id.encode() + b'","code":200,"success":true,"message":"successful","data":'
+        return head + data + b"}"
+
+    @staticmethod
+    def business_error(trace_id: str, code: int, message: str) -> bytes:
+        return orjson.dumps({"trace_id": trace_id, "code": code, "success": False, "message": message, "data": None})
+
+    @staticmethod
+    def gateway_error(trace_id: str, code: int, message: str) -> bytes:
+        # One key, with no `code` or `success` beside it.
+        return orjson.dumps({"gw_err_resp": {"trace_id": trace_id, "err_code": code, "err_msg": message}})
+
+
+class _Legacy:
+    """Contract 2.4: some of the old APIs wrote `msg`, some `message`, and clients read either."""
+
+    @staticmethod
+    def success(trace_id: str, data: bytes) -> bytes:
+        return b'{"response":' + data + b"}"
+
+    @staticmethod
+    def business_error(trace_id: str, code: int, message: str) -> bytes:
+        return orjson.dumps({"error_response": {"code": code, "msg": message, "message": message}})
+
+    @staticmethod
+    def gateway_error(trace_id: str, code: int, message: str) -> bytes:
+        return _Legacy.business_error(trace_id, LEGACY_CODES.get(code, code), message)
+
+
+CURRENT: Final[Envelope] = _Current()
+LEGACY: Final[Envelope] = _Legacy()
 
 
 def token_answer(code: int, message: str | None, data: dict[str, Any] | None) -> bytes:

@@ -19,6 +19,25 @@ GATEWAY: Final = {
     4203: "Token 不存在",
     4204: "无权限访问",
     5001: "系统异常",
+    # Of the old signature mode (contract 1.6).
+    40001: "app_id 无效",
+    40002: "app 不存在",
+    40003: "timestamp 无效",
+    40004: "sign 为空",
+    40005: "sign 错误",
+    40006: "method 名称错误",
+}
+# What the old hosts called the same refusal; the others keep their number there.
+LEGACY_CODES: Final = {
+    4001: 40006,
+    4004: 41000,
+    4005: 40006,
+    4007: 40007,
+    4010: 41000,
+    4201: 40010,
+    4202: 40010,
+    4203: 40010,
+    5001: -1,
 }
 
 INVALID: Final = 141500101

@@ -11,37 +11,42 @@ from starlette.types import Receive, Scope, Send
 
 from app.access.audit import Visit
 from app.access.door import address_of
-from app.access.entry import Entry
+from app.access.entry import Credential, Entry
 from app.access.errors import (
+    AppUnknown,
     CredentialExpired,
     CredentialMissing,
     CredentialRevoked,
     CredentialUnknown,
     ScopeMissing,
+    SignatureWrong,
 )
 from app.access.limits import RateLimited, RowBudgetSpent
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable, TooLarge
 from app.core.ids import new_id
 from app.core.wire import RETRIABLE
-from app.youzan import envelopes, reading, registry
+from app.youzan import reading
 from app.youzan.calling import Api, FacadeCall
+from app.youzan.envelopes import Envelope
 from app.youzan.errors import BusinessRefusal, GatewayRefusal, of_validation
-from app.youzan.parameters import Parameters
+from app.youzan.signature import signed
+from app.youzan.ways import Way, way_of
 
 log = structlog.get_logger(__name__)
 
 AnyApi = Api[Any, Any]
+Given = Callable[[], dict[str, Any]]  # reads what was sent
 
 _ATTEMPTS: Final = 5
-_RICH_TEXT: Final = "_textarea_"
-_EXEMPT: Final = "auth_exempt"
 _KNOWN: Final[dict[type[Exception], int]] = {
     CredentialMissing: 4201,
     CredentialRevoked: 4201,
     CredentialExpired: 4202,
     CredentialUnknown: 4203,
     ScopeMissing: 4204,
+    AppUnknown: 40002,
+    SignatureWrong: 40005,
     RateLimited: 4101,
     RowBudgetSpent: 4101,
     TooLarge: 4004,
@@ -59,24 +64,25 @@ class Gateway:
         scope["route"] = self
         request = Request(scope, receive)
         trace_id = f"yz7-{scope.get('kehu.request_id') or new_id().hex}"
+        way = way_of(request.path_params["rest"])
         api: AnyApi | None = None
         try:
-            api, exempt = _find(request.path_params["rest"])
-            body = await _answer(request, api, trace_id, exempt=exempt)
+            api = way.api()
+            body = await _answer(request, api, way, trace_id)
             code = 200
         except ClientDisconnect:
             return
         except Exception as error:
-            code, body = refusal(error, trace_id)
+            code, body = refusal(error, trace_id, way.envelope)
         metrics.FACADE_CALLS.labels(f"{api.name}/{api.version}" if api else "unknown", str(code)).inc()
         await Response(body, 200, {"Cache-Control": "no-store"}, "application/json")(scope, receive, send)
 
 
-def refusal(error: Exception, trace_id: str) -> tuple[int, bytes]:
+def refusal(error: Exception, trace_id: str, envelope: Envelope) -> tuple[int, bytes]:
     """The code and the body of whatever went wrong; what nobody foresaw is logged as an incident."""
     if isinstance(error, BusinessRefusal):
         log.info("facade_refused", code=error.code)
-        return error.code, envelopes.business_error(trace_id, error.code, error.message)
+        return error.code, envelope.business_error(trace_id, error.code, error.message)
     if not isinstance(error, GatewayRefusal):
         code = _KNOWN.get(type(error))
         if isinstance(error, RETRIABLE):
@@ -85,57 +91,76 @@ def refusal(error: Exception, trace_id: str) -> tuple[int, bytes]:
             log.exception("facade_failed", error=type(error).__name__)
         error = GatewayRefusal(code or 5001)
     log.info("facade_refused", code=error.code)
-    return error.code, envelopes.gateway_error(trace_id, error.code, error.message)
+    return error.code, envelope.gateway_error(trace_id, error.code, error.message)
 
 
-def _find(rest: str) -> tuple[AnyApi, bool]:
-    """The API that a path names, and whether it is called without a token."""
-    parts = rest.strip("/").split("/")
-    exempt = parts[0] == _EXEMPT
-    if exempt or parts[0] == _RICH_TEXT:
-        parts = parts[1:]
-    if len(parts) != 2 or not all(parts):
-        raise GatewayRefusal(4001)
-    api = registry.APIS.get((parts[0], parts[1]))
-    if api is None:
-        raise GatewayRefusal(4005)
-    return api, exempt
-
-
-async def _answer(request: Request, api: AnyApi, trace_id: str, *, exempt: bool) -> bytes:
+async def _answer(request: Request, api: AnyApi, way: Way, trace_id: str) -> bytes:
     content_type = request.headers.get("content-type")
     media = reading.media_type(request.method, content_type)
     query = reading.query_pairs(request.scope["query_string"])
-    token = next((value for name, value in query if name == "access_token"), None)
-    if exempt or not token:
-        raise GatewayRefusal(4201)
-    # Before the transaction, because a slow upload must not hold a connection. What it says is looked at inside,
-    # because a bad token is answered first, and strangers get nothing parsed.
-    body = b"" if request.method == "GET" else await request.body()
-
-    def parameters() -> Parameters:
-        given = reading.nested(query) if request.method == "GET" else reading.read_body(media, content_type, body)
-        return api.parameters.model_validate(given)  # type: ignore[no-any-return]
-
+    if way.old:
+        credential, parameters = await _old(request, way, media, query)
+    else:
+        token = _token(query)
+        if way.exempt or not token:
+            raise GatewayRefusal(4201)
+        credential, parameters = Credential(token), await _current(request, media, query)
     for _ in range(_ATTEMPTS - 1):
         try:
-            return await _carry_out(request, api, token, parameters, trace_id)
+            return await _carry_out(request, api, way, credential, parameters, trace_id)
         except RETRIABLE:
             continue  # nothing was committed, so the whole call is free to run again
-    return await _carry_out(request, api, token, parameters, trace_id)
+    return await _carry_out(request, api, way, credential, parameters, trace_id)
+
+
+async def _current(request: Request, media: str, query: reading.Pairs) -> Given:
+    # Before the transaction, because a slow upload must not hold a connection. What it says is looked at inside,
+    # because a bad token is answered first, and strangers get nothing parsed.
+    content_type = request.headers.get("content-type")
+    body = b"" if request.method == "GET" else await request.body()
+
+    def parameters() -> dict[str, Any]:
+        return reading.nested(query) if request.method == "GET" else reading.read_body(media, content_type, body)
+
+    return parameters
+
+
+async def _old(request: Request, way: Way, media: str, query: reading.Pairs) -> tuple[Credential, Given]:
+    """The old hosts took the credential from among the parameters, so these are read first.
+
+    Raises: GatewayRefusal 4004, 4201, 40001 to 40006.
+    """
+    content_type = request.headers.get("content-type")
+    body = b"" if request.method == "GET" else await request.body()
+    if media == reading.JSON:
+        pairs, given = query, reading.nested(query) | reading.read_body(media, content_type, body)
+    else:
+        pairs = query if request.method == "GET" else query + reading.form_pairs(media, content_type, body)
+        given = reading.nested(pairs)
+    if way.signed:
+        claim = signed(pairs, way.name)
+        return Credential(claim.app_id, claim.proof), lambda: given
+    token = _token(query) or given.get("access_token")
+    if not isinstance(token, str) or not token:
+        raise GatewayRefusal(4201)
+    return Credential(token), lambda: given
+
+
+def _token(query: reading.Pairs) -> str | None:
+    return next((value for name, value in query if name == "access_token"), None)
 
 
 async def _carry_out(
-    request: Request, api: AnyApi, token: str, parameters: Callable[[], Parameters], trace_id: str
+    request: Request, api: AnyApi, way: Way, credential: Credential, parameters: Given, trace_id: str
 ) -> bytes:
     state = request.app.state
     entry: Entry = state.entry
     visit = Visit(f"{api.name}/{api.version}", address_of(request), request.scope.get("kehu.request_id", "-"))
     route_class = "read" if api.scope.endswith(":read") else "write"
-    async with entry.call(token, visit, api.scope, route_class=route_class) as call:
+    async with entry.call(credential, visit, api.scope, route_class=route_class) as call:
         facade_call = FacadeCall(call.db, call.shop, call.caller, entry.root, call.ids, api.accounts, visit)
         try:
-            data = await api.handle(facade_call, parameters())
+            data = await api.handle(facade_call, api.parameters.model_validate(parameters()))
         except ValidationError as error:
             raise of_validation(error) from None
-    return envelopes.success(trace_id, api.data.dump_json(data, context={"unmask": call.caller.unmasked}))
+    return way.envelope.success(trace_id, api.data.dump_json(data, context={"unmask": call.caller.unmasked}))

@@ -52,12 +52,8 @@ def read_body(media: str, content_type: str | None, body: bytes) -> dict[str, An
 
     Raises: GatewayRefusal 4004 when the body is not what its content type says, or breaks a limit.
     """
-    if media == FORM:
-        if len(body) > _MAX_FORM:
-            raise GatewayRefusal(4004, f"a form is limited to {_MAX_FORM} bytes; send JSON")
-        return nested(query_pairs(body))
-    if media == MULTIPART:
-        return nested(_multipart(content_type or "", body))
+    if media != JSON:
+        return nested(form_pairs(media, content_type, body))
     if not body:
         return {}
     try:
@@ -69,6 +65,15 @@ def read_body(media: str, content_type: str | None, body: bytes) -> dict[str, An
             raise GatewayRefusal(4004, "the body must be a JSON object")
         return {}  # null, and the [] that PHP writes for an empty array
     return value
+
+
+def form_pairs(media: str, content_type: str | None, body: bytes) -> Pairs:
+    """The fields of a form. Raises GatewayRefusal 4004 when the body is not what its content type says."""
+    if media == MULTIPART:
+        return _multipart(content_type or "", body)
+    if len(body) > _MAX_FORM:
+        raise GatewayRefusal(4004, f"a form is limited to {_MAX_FORM} bytes; send JSON")
+    return query_pairs(body)
 
 
 def nested(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.routing import Route
 
 from app.youzan.gateway import Gateway
-from app.youzan.tokens import TokenEndpoint
+from app.youzan.tokens import OldTokenEndpoint, TokenEndpoint
 
 
 class _Below(PathConvertor):
@@ -17,5 +17,6 @@ register_url_convertor("below", _Below())
 
 ROUTES = (
     Route("/auth/token", TokenEndpoint(), include_in_schema=False),
+    Route("/oauth/token", OldTokenEndpoint(), include_in_schema=False),
     Route("/api{rest:below}", Gateway(), include_in_schema=False),
 )

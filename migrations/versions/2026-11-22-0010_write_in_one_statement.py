@@ -1,4 +1,4 @@
-"""Time-ordered ids made by the database, for facts that a set-based statement records; and the log's row as a call."""
+"""Ids and log rows that statements make for themselves, member windows in the order of lists, authorisation codes."""
 
 from alembic import op
 
@@ -42,9 +42,21 @@ end $$
 
 
 def upgrade() -> None:
-    """Add both."""
+    """Add the functions, widen the index, let codes in."""
     op.execute("SET LOCAL lock_timeout = '4s'")
     op.execute(NEW_ID)
     op.execute(f"grant execute on function kehu_new_id to {ROLE}")
     op.execute(VISIT)
     op.execute(f"grant execute on function kehu_visit to {ROLE}")
+    # With the order of lists in it, a window of members is read without their rows.
+    op.drop_index("ix_customers_member_since", "customers")
+    op.create_index(
+        "ix_customers_member_since",
+        "customers",
+        ["shop_id", "member_since", "created_at", "id"],
+        postgresql_where="member_since is not null",
+    )
+    op.drop_constraint("ck_credentials_kind", "credentials")
+    op.create_check_constraint(
+        op.f("ck_credentials_kind"), "credentials", "kind in ('client', 'token', 'refresh_token', 'api_key', 'code')"
+    )
