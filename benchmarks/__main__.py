@@ -10,12 +10,13 @@ import typer
 
 from app.cli.console import fail, say
 from app.embedded.errors import EmbeddedError
-from benchmarks import batch, facade, lists, report, rescore, start, street, touches
+from benchmarks import batch, facade, gateway, lists, report, rescore, start, street, touches
 from benchmarks.client import WrongAnswer
 from benchmarks.measure import Figure, Plan
 
 BENCHMARKS: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "facade": facade.run,
+    "gateway": gateway.run,
     "batch": batch.run,
     "street": street.run,
     "touches": touches.run,

@@ -7,7 +7,7 @@ status, its Content-Length and one marker in its body.
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, NamedTuple, Self
 
@@ -132,6 +132,35 @@ async def drive(
 
     await asyncio.gather(*(keep_asking(connection) for connection in connections))
     return latencies, clock() - begun
+
+
+async def pace(
+    port: int, requests: Sequence[bytes], per_second: float, marker: bytes
+) -> list[tuple[float, float]]:
+    """Send at an even pace, whatever the answers take.
+
+    Returns: for each request when it was due to be sent, and the seconds from then to its answer.
+    """
+    sent: list[tuple[float, float]] = [(0.0, 0.0)] * len(requests)
+    async with connected(port) as connections:
+        free: asyncio.Queue[Connection] = asyncio.Queue()
+        for connection in connections:
+            free.put_nowait(connection)
+
+        async def one(index: int, due: float) -> None:
+            connection = await free.get()
+            checked(await connection.ask(requests[index]), marker)
+            sent[index] = due, time.perf_counter() - due
+            free.put_nowait(connection)
+
+        begun = time.perf_counter()
+        tasks = []
+        for index in range(len(requests)):
+            due = begun + index / per_second
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            tasks.append(asyncio.create_task(one(index, due)))
+        await asyncio.gather(*tasks)
+    return sent
 
 
 async def call(port: int, method: str, target: str, value: Any = None, *, bearer: str, headers: str = "") -> Any:

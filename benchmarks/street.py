@@ -1,8 +1,6 @@
 """The whole street against the clock: an order that makes somebody a VIP goes in, the webhook about it comes out."""
 
-import asyncio
 import itertools
-import time
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any, Final
@@ -98,27 +96,9 @@ async def _risers(
 
 
 async def _send(port: int, requests: list[tuple[int, bytes]], per_second: int) -> dict[int, tuple[float, float]]:
-    """Send at an even pace, whatever the answers take. Returns when each was sent, and how long its answer took."""
-    sent: dict[int, tuple[float, float]] = {}
-    async with client.connected(port) as connections:
-        free: asyncio.Queue[client.Connection] = asyncio.Queue()
-        for connection in connections:
-            free.put_nowait(connection)
-
-        async def one(number: int, request: bytes, due: float) -> None:
-            connection = await free.get()
-            client.checked(await connection.ask(request), b'"created"')
-            sent[number] = due, time.perf_counter() - due
-            free.put_nowait(connection)
-
-        begun = time.perf_counter()
-        tasks = []
-        for index, (number, request) in enumerate(requests):
-            due = begun + index / per_second
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            tasks.append(asyncio.create_task(one(number, request, due)))
-        await asyncio.gather(*tasks)
-    return sent
+    """Returns by customer when their order was due to be sent, and how long its answer took."""
+    sent = await client.pace(port, [request for _, request in requests], per_second, b'"created"')
+    return dict(zip((number for number, _ in requests), sent, strict=True))
 
 
 def _order(tenant: Tenant, digits: str, amount_fen: int) -> bytes:

@@ -54,7 +54,14 @@ customers = tenant_table(
     # GET /v1/customers?store_id=
     Index("ix_customers_store", "shop_id", "store_id", "created_at", "id"),
     # lists of members, and by when they became one
-    Index("ix_customers_member", "shop_id", "created_at", "id", postgresql_where="member_since is not null"),
+    Index(
+        "ix_customers_member",
+        "shop_id",
+        "created_at",
+        "id",
+        postgresql_include=["member_since"],
+        postgresql_where="member_since is not null",
+    ),
     Index(
         "ix_customers_member_since",
         "shop_id",

@@ -24,8 +24,14 @@ orders = tenant_table(
     instant("received_at", nullable=False),
     CheckConstraint("amount_fen >= 0", name="amount"),
     CheckConstraint("status in ('created', 'paid', 'shipped', 'completed', 'closed')", name="status"),
-    # a customer's facts, for the refresh
-    Index("ix_orders_customer", "shop_id", "customer_id", "paid_at"),
+    # a customer's facts, for the refresh: all that stats are made of, so that scattered rows need not be fetched
+    Index(
+        "ix_orders_customer",
+        "shop_id",
+        "customer_id",
+        "paid_at",
+        postgresql_include=["order_no", "amount_fen", "status"],
+    ),
 )
 
 order_items = tenant_table(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -149,14 +150,23 @@ def _fuzz(run: Run, address: str, of: Furnished, restore: Any, requests_wanted: 
                     return
                 run.judge(case, response)
 
-            one()
+            _despite_ast(one)
             if label == "PUT /v1/shop/settings":
                 restore()
 
 
-# Not in the short suite: Python 3.11's ast module fails now and then under Hypothesis's deep stacks ("AST constructor
-# recursion depth mismatch"), which says nothing about the service.
-@pytest.mark.parametrize(("requests_wanted", "each"), [long(400, 3), long(50_000, 20)])
+def _despite_ast(one: Callable[[], None]) -> None:
+    """Python 3.11's ast module fails now and then under Hypothesis's deep stacks, which says nothing about the service."""
+    for _ in range(5):
+        try:
+            return one()
+        except SystemError as error:
+            if "AST constructor recursion depth mismatch" not in str(error):
+                raise
+    return None
+
+
+@pytest.mark.parametrize(("requests_wanted", "each"), [(400, 3), long(50_000, 20)])
 async def test_requests_within_and_beyond_the_contract(
     furnished: Furnished, address: str, rows: Rows, house: House, requests_wanted: int, each: int
 ) -> None:

@@ -1,0 +1,1 @@
+"""The conformance table: confirmed rows of the contract, as requests and what must be answered."""
