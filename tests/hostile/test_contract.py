@@ -156,7 +156,7 @@ def _fuzz(run: Run, address: str, of: Furnished, restore: Any, requests_wanted: 
 
 
 def _despite_ast(one: Callable[[], None]) -> None:
-    """Python 3.11's ast module fails now and then under Hypothesis's deep stacks, which says nothing about the service."""
+    """Python 3.11's ast fails now and then under Hypothesis's deep stacks, which says nothing about the service."""
     for _ in range(5):
         try:
             return one()
