@@ -4,7 +4,6 @@ Youzan looks these up among all its accounts; here a user is a customer of the c
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Annotated, Any, Final, NotRequired
 
 from pydantic import AliasChoices, Field, TypeAdapter
@@ -351,7 +350,7 @@ async def get_follower(call: FacadeCall, given: FollowerParameters) -> FollowerD
         "is_follow": False,
         "points": 0,
         "traded_num": figures.orders,
-        "traded_money": float(Decimal(figures.gross_fen) / 100),
+        "traded_money": figures.gross_fen / 100,
         "tags": [],
         "level_info": {"level_id": 0, "level_name": ""},
     }
