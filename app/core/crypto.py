@@ -173,13 +173,15 @@ class RootKey:
 
     def read_open_id(self, shop_id: int, open_id: str) -> int | None:
         """The customer behind an open id of this shop, or None when it is not one."""
+        if len(open_id) != _OPEN_ID_LENGTH:
+            return None
         number = 0
         for character in open_id:
             digit = _BASE62.find(character)
             if digit < 0:
                 return None
             number = number * 62 + digit
-        if len(open_id) != _OPEN_ID_LENGTH or number >> 128:
+        if number >> 128:
             return None
         block = self._decipher(number.to_bytes(16, "big"))
         customer_id = int.from_bytes(block[8:], "big")

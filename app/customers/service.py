@@ -27,12 +27,14 @@ class Write:
     """One customer to create, find or change.
 
     `fields` holds only what was sent; None clears. `customer_id` names the customer when the caller already knows.
+    `told` is added to the data of the event that tells of a change, so that the caller knows its own again.
     """
 
     identities: Sequence[IdentityWrite]
     fields: dict[str, Any] = field(default_factory=dict)
     created_at: datetime | None = None
     customer_id: int | None = None
+    told: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -108,13 +110,19 @@ async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write) -> 
 
 
 async def patch(
-    db: Connection, shop: Shop, customer_id: int, fields: dict[str, Any], identities: Sequence[IdentityWrite]
+    db: Connection,
+    shop: Shop,
+    customer_id: int,
+    fields: dict[str, Any],
+    identities: Sequence[IdentityWrite],
+    *,
+    told: dict[str, str] | None = None,
 ) -> Outcome:
-    """Change a customer: absent keeps, None clears; identities are added.
+    """Change a customer: absent keeps, None clears; identities are added; `told` goes into the event's data.
 
     Raises: CustomerNotFound, IdentityConflict.
     """
-    write = Write(identities, fields, customer_id=customer_id)
+    write = Write(identities, fields, customer_id=customer_id, told=told or {})
     outcome = (await upsert(db, shop, CustomerIds(), [write]))[0]
     if outcome.error is not None:
         raise outcome.error
@@ -275,7 +283,8 @@ async def _change(
         if not differing and not extra:
             continue
         changed.append(row["id"])
-        data.append({"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)})
+        happened = {"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)}
+        data.append(writes[index].told | happened)
         for name, value in zip(columns, records.seal_profile(key, after), strict=True):
             columns[name].append(value)
         outcomes[index] = Outcome(UPDATED, row["id"])

@@ -48,6 +48,8 @@ customer_stats = tenant_table(
     "customer_stats",
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
     *_stat_columns(),
+    # the façade's list by last trade
+    Index("ix_customer_stats_last_on", "shop_id", "last_on", "customer_id", postgresql_where="last_on is not null"),
     postgresql_with={"fillfactor": "80"},
 )
 

@@ -24,6 +24,8 @@ TEXT: Final[Mapping[str, str]] = {
 }
 # System N: the current numbers.
 NUMBER: Final[Mapping[str, str]] = {"1": "fans_id", "2": "mobile", "3": "open_user_id", "5": OPEN_ID}
+# Of account.check alone.
+CHECKED: Final[Mapping[str, str]] = {"Mobile": "mobile", "UnionId": "wechat_unionid"}
 
 
 class Account(Parameters):
@@ -48,8 +50,13 @@ async def find(call: FacadeCall, account: Account, *, beside: str = "") -> Found
             raise BusinessRefusal(INVALID, "account_id: expected digits")
         number = int(account.account_id[:20])
         return _noted(call, await repository.find_by_id(call.db, call.shop, number, beside=beside))
+    return await find_identity(call, kind, account.account_id, beside=beside)
+
+
+async def find_identity(call: FacadeCall, kind: str, value: str, *, beside: str = "") -> Found | None:
+    """The customer who holds an identity, or None. Raises ValidationError when the value cannot be of its kind."""
     # Refused by the identity's own rules, the same as when it is written.
-    identity = IdentityWrite.model_validate({"kind": kind, "value": account.account_id})
+    identity = IdentityWrite.model_validate({"kind": kind, "value": value})
     return _noted(call, await repository.find_by_identity(call.db, call.shop, identity, beside=beside))
 
 

@@ -1,9 +1,9 @@
-"""youzan.scrm.customer.create, update and get: one customer written and read."""
+"""youzan.scrm.customer.create, update, remark.update and get: one customer written and read."""
 
 import re
-from typing import Any, Final, NotRequired
+from typing import Annotated, Any, Final, NotRequired
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from app.core import clock
@@ -22,6 +22,9 @@ from app.youzan.shapes import mobile_of, name_of
 
 _MAINLAND: Final = re.compile(r"1[3-9]\d{9}", re.ASCII)
 _COUNTRY: Final = re.compile(r"\+?([1-9]\d{0,2})", re.ASCII)
+
+# Where it stands in the request is not published, so it is taken in both places.
+RequestId = Annotated[str, Field(max_length=128)] | None
 
 
 class ContactAddress(Parameters):
@@ -75,11 +78,25 @@ class CreateData(TypedDict):
     yz_open_id: str
 
 
+class UpdatedProfile(ProfileChange):
+    """What an update can say beyond it."""
+
+    external_request_id: RequestId = None
+
+
 class UpdateParameters(Parameters):
     """Of update 3.0.0."""
 
     account: Account
-    customer_update: ProfileChange
+    customer_update: UpdatedProfile
+    external_request_id: RequestId = None
+
+
+class RemarkParameters(Parameters):
+    """Of remark.update 3.0.0; an empty remark clears."""
+
+    account: Account
+    remark: str
 
 
 class GetParameters(Parameters):
@@ -150,17 +167,18 @@ async def create(call: FacadeCall, given: CreateParameters) -> CreateData:
 
 
 async def update(call: FacadeCall, given: UpdateParameters) -> bool:
-    """Change the keys that are given. Raises BusinessRefusal with the shop's `update_missing_code`, or 141500101."""
-    missing = call.shop.settings.facade.update_missing_code
-    found = await accounts.find(call, given.account)
-    if found is None or found.gone:
-        raise BusinessRefusal(missing)
-    fields = CustomerUpdate.model_validate(_fields(call, given.customer_update)).given()
-    try:
-        await service.patch(call.db, call.shop, found.customer.id, fields, [])
-    except CustomerNotFound:
-        raise BusinessRefusal(missing) from None
-    return True
+    """Change the keys that are given; a request id is told with the change, so that the caller knows its own again.
+
+    Raises: BusinessRefusal with the shop's `update_missing_code`, or 141500101.
+    """
+    request_id = given.external_request_id or given.customer_update.external_request_id
+    told = {"external_request_id": request_id} if request_id else {}
+    return await _change(call, given.account, _fields(call, given.customer_update), told)
+
+
+async def update_remark(call: FacadeCall, given: RemarkParameters) -> bool:
+    """Change the remark. Raises BusinessRefusal with the shop's `update_missing_code`, or 141500101."""
+    return await _change(call, given.account, {"remark": given.remark or None}, {})
 
 
 async def get(call: FacadeCall, given: GetParameters) -> GetData:
@@ -191,6 +209,19 @@ async def get(call: FacadeCall, given: GetParameters) -> GetData:
     if found.beside:
         data["out_user_id"] = found.beside
     return data
+
+
+async def _change(call: FacadeCall, account: Account, fields: dict[str, Any], told: dict[str, str]) -> bool:
+    missing = call.shop.settings.facade.update_missing_code
+    found = await accounts.find(call, account)
+    if found is None or found.gone:
+        raise BusinessRefusal(missing)
+    changes = CustomerUpdate.model_validate(fields).given()
+    try:
+        await service.patch(call.db, call.shop, found.customer.id, changes, [], told=told)
+    except CustomerNotFound:
+        raise BusinessRefusal(missing) from None
+    return True
 
 
 def _mobile(given: CreateParameters) -> str:
@@ -230,6 +261,15 @@ def _fields(call: FacadeCall, profile: ProfileChange) -> dict[str, Any]:
 APIS: Final = (
     Api("youzan.scrm.customer.create", "3.0.0", "customers:write", CreateParameters, CREATE_DATA, create),
     Api("youzan.scrm.customer.update", "3.0.0", "customers:write", UpdateParameters, UPDATE_DATA, update, TEXT),
+    Api(
+        "youzan.scrm.customer.remark.update",
+        "3.0.0",
+        "customers:write",
+        RemarkParameters,
+        UPDATE_DATA,
+        update_remark,
+        TEXT,
+    ),
     Api(
         "youzan.scrm.customer.get",
         "3.1.0",

@@ -45,6 +45,11 @@ MISSING: Final = 141001107
 OTHER_SHOP: Final = 144100000
 LOGGED_OFF: Final = 144100001
 OVER_LIMIT: Final = 142710032
+NO_CARD: Final = 141502105
+NO_CARD_NUMBER: Final = 141502107
+NO_FOLLOWER: Final = 141500201
+NOT_BOUND: Final = 135200021
+NO_SUCH_ACCOUNT_TYPE: Final = 135200036
 
 BUSINESS: Final = {
     INVALID: "invalid params",
@@ -55,6 +60,11 @@ BUSINESS: Final = {
     OTHER_SHOP: "客户不属于当前店铺",
     LOGGED_OFF: "客户不存在或已注销",
     OVER_LIMIT: "超过列表获取总数",
+    NO_CARD: "card not exist",
+    NO_CARD_NUMBER: "card number not exist",
+    NO_FOLLOWER: "weixin follower not found",
+    NOT_BOUND: "绑定关系不存在",
+    NO_SUCH_ACCOUNT_TYPE: "帐号类型非法",
 }
 
 

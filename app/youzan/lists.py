@@ -1,5 +1,6 @@
-"""youzan.scrm.customer.search 3.1.2 and list 1.0.0: the same rows by page number, under two spellings."""
+"""youzan.scrm.customer.search and list 1.0.0: the same rows by page number, under two spellings."""
 
+from datetime import datetime
 from typing import Final, NotRequired
 
 from pydantic import AliasChoices, Field, TypeAdapter
@@ -21,7 +22,7 @@ MAX_ROWS: Final = 10_000
 
 
 class ListParameters(Parameters):
-    """Of both calls: each spelling of a filter is taken in either."""
+    """Of search 3.1.0, 3.1.2 and list: each spelling of a filter is taken in all."""
 
     page: Number = Field(None, ge=0, validation_alias=AliasChoices("page", "page_no"))
     page_size: Number = Field(None, ge=0, le=MAX_PAGE_SIZE)
@@ -39,6 +40,14 @@ class ListParameters(Parameters):
     def page_number(self) -> int:
         """From 1; typed clients send 0 for what they do not set."""
         return self.page or 1
+
+    def span(self) -> tuple[int, int]:
+        """Offset and limit of the page. Raises BusinessRefusal 142710032 beyond what pages can reach."""
+        size = self.page_size or PAGE_SIZE
+        offset = (self.page_number - 1) * size
+        if self.page_number > MAX_PAGES or offset >= MAX_ROWS:
+            raise BusinessRefusal(OVER_LIMIT)
+        return offset, min(size, MAX_ROWS - offset)
 
     def filters(self) -> Filters:
         """The same, as the directory knows it."""
@@ -71,7 +80,7 @@ class SearchRow(TypedDict):
 
 
 class SearchData(TypedDict):
-    """Of search 3.1.2."""
+    """Of search 3.1.0 and 3.1.2."""
 
     total: int
     record_list: list[SearchRow]
@@ -121,21 +130,26 @@ async def list_customers(call: FacadeCall, given: ListParameters) -> ListData:
     return {"total": count, "page_no": given.page_number, "record_list": [_plain_row(call, row) for row in rows]}
 
 
+def check_windows(filters: Filters, *more: tuple[datetime | None, datetime | None]) -> None:
+    """Raises BusinessRefusal 141500101 when a window ends before it starts."""
+    for start, end in (
+        (filters.created_from, filters.created_before),
+        (filters.member_from, filters.member_before),
+        *more,
+    ):
+        if start and end and start >= end:
+            raise BusinessRefusal(INVALID, "a window ends before it starts")
+
+
 async def _page(call: FacadeCall, given: ListParameters) -> tuple[int, list[ListRow]]:
-    size = given.page_size or PAGE_SIZE
-    offset = (given.page_number - 1) * size
-    if given.page_number > MAX_PAGES or offset >= MAX_ROWS:
-        raise BusinessRefusal(OVER_LIMIT)
+    offset, limit = given.span()
     if given.tag_ids:
         return 0, []  # nobody carries a tag yet
     filters = given.filters()
-    for start, end in ((filters.created_from, filters.created_before), (filters.member_from, filters.member_before)):
-        if start and end and start >= end:
-            raise BusinessRefusal(INVALID, "a window ends before it starts")
+    check_windows(filters)
     count = await total(call.db, call.shop.id, filters)
     if offset >= count:
         return count, []
-    limit = min(size, MAX_ROWS - offset)
     rows = await page_numbered(call.db, call.shop, filters=filters, offset=offset, limit=limit)
     call.visit.concerns([row.customer.id for row in rows])
     return count, rows
@@ -184,7 +198,17 @@ def _plain_row(call: FacadeCall, row: ListRow) -> PlainRow:
     return shown
 
 
+_SEARCH_MISSING: Final = "`points` is 0, `card_ids` is empty, `tag_ids` finds nobody"
 APIS: Final = (
+    Api(
+        "youzan.scrm.customer.search",
+        "3.1.0",
+        "customers:read",
+        ListParameters,
+        SEARCH_DATA,
+        search,
+        missing=_SEARCH_MISSING,
+    ),
     Api(
         "youzan.scrm.customer.search",
         "3.1.2",
@@ -192,7 +216,7 @@ APIS: Final = (
         ListParameters,
         SEARCH_DATA,
         search,
-        missing="`points` is 0, `card_ids` is empty, `tag_ids` finds nobody",
+        missing=_SEARCH_MISSING,
     ),
     Api(
         "youzan.scrm.customer.list",

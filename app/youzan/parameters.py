@@ -4,7 +4,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core.clock import of_our_time
@@ -46,7 +46,8 @@ def _json_text(text: str) -> Any:
     return {} if value is None else value
 
 
-def _blank_is_absent(value: Any) -> Any:
+def blank_is_absent(value: Any) -> Any:
+    """Typed clients send an empty text for a number or a choice that they do not set."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
@@ -90,8 +91,8 @@ def _from_unix(number: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _numbers(value: Any) -> Any:
-    """A list of numbers as an array, its JSON text, numbers with commas, or one number."""
+def _listed(value: Any) -> Any:
+    """A list as an array, its JSON text, items with commas, or one item."""
     if isinstance(value, str):
         if value.lstrip().startswith("["):
             return _json_text(value)
@@ -100,9 +101,11 @@ def _numbers(value: Any) -> Any:
 
 
 Text = str | None
-Number = Annotated[int | None, BeforeValidator(_blank_is_absent)]
-Flag = Annotated[bool | None, BeforeValidator(_blank_is_absent)]
-Numbers = Annotated[list[int] | None, BeforeValidator(_numbers)]
+Texts = Annotated[list[str], Field(max_length=50), BeforeValidator(_listed)]  # what one call of a batch takes
+Number = Annotated[int | None, BeforeValidator(blank_is_absent)]
+Count = Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(blank_is_absent)]
+Flag = Annotated[bool | None, BeforeValidator(blank_is_absent)]
+Numbers = Annotated[list[int] | None, BeforeValidator(_listed)]
 LocalDate = Annotated[date | None, BeforeValidator(_local_date)]
 LocalMoment = Annotated[datetime | None, BeforeValidator(_local_moment)]
 Instant = Annotated[datetime | None, BeforeValidator(_instant)]

@@ -2,10 +2,19 @@
 
 from typing import Any, Final
 
-from app.youzan import customers, detail, lists
+from app.youzan import batches, card_members, customers, detail, lists, profiles, search_list, users
 from app.youzan.calling import Api
 
-ROWS: Final[tuple[Api[Any, Any], ...]] = (*customers.APIS, *detail.APIS, *lists.APIS)
+ROWS: Final[tuple[Api[Any, Any], ...]] = (
+    *customers.APIS,
+    *profiles.APIS,
+    *batches.APIS,
+    *detail.APIS,
+    *lists.APIS,
+    *search_list.APIS,
+    *card_members.APIS,
+    *users.APIS,
+)
 
 APIS: Final = {(api.name, api.version): api for api in ROWS}
 

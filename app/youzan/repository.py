@@ -41,13 +41,36 @@ BY_IDENTITY = statement(
         """  # noqa: S608 ours
     )
 )
-FANS_IDS = statement(
+BY_IDS = statement(
     text(
         """
-        select i.customer_id, i.value, i.origin_customer_id, k.wrapped
+        select c.*, k.wrapped
+        from customers c
+        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+        where c.shop_id = :shop_id and c.id = any(cast(:ids as bigint[])) and c.status <> 'erased'
+        """
+    )
+)
+BY_MOBILES = statement(
+    text(
+        """
+        select f.value_hash, c.*, k.wrapped
+        from identities f
+        join customers c on c.shop_id = f.shop_id and c.id = f.customer_id
+        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+        where f.shop_id = :shop_id and f.kind = 'mobile' and f.value_hash = any(cast(:hashes as bytea[]))
+            and c.status <> 'erased'
+        """
+    )
+)
+VALUES_OF = statement(
+    text(
+        """
+        select i.customer_id, i.kind, i.value, i.origin_customer_id, k.wrapped
         from identities i
         join vault.person_keys k on k.shop_id = i.shop_id and k.customer_id = i.origin_customer_id
-        where i.shop_id = :shop_id and i.customer_id = any(cast(:ids as bigint[])) and i.kind = 'fans_id'
+        where i.shop_id = :shop_id and i.customer_id = any(cast(:ids as bigint[]))
+            and i.kind = any(cast(:kinds as text[]))
         order by i.first_seen_at, i.value_hash
         """
     )
@@ -82,14 +105,39 @@ async def find_by_identity(db: Connection, shop: Shop, identity: IdentityWrite, 
     return _found(shop, row)
 
 
+async def customers_by_id(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, Customer]:
+    """Those of the shop's customers, by number."""
+    rows = await db.fetch(BY_IDS, shop_id=shop.id, ids=list(customer_ids))
+    return {row["id"]: records.open_customer(shop, row) for row in rows}
+
+
+async def customers_by_mobile(db: Connection, shop: Shop, mobiles: Sequence[IdentityWrite]) -> dict[str, Customer]:
+    """Who holds these mobiles, by the mobile in E.164."""
+    asked = {value_hash(shop, identity): identity.value for identity in mobiles}
+    rows = await db.fetch(BY_MOBILES, shop_id=shop.id, hashes=list(asked))
+    return {asked[row["value_hash"]]: records.open_customer(shop, row) for row in rows}
+
+
+async def values_of(
+    db: Connection, shop: Shop, customer_ids: Sequence[int], kinds: Sequence[str]
+) -> dict[int, dict[str, list[str]]]:
+    """The identities of each customer by kind, oldest first; customers and kinds without any are left out."""
+    found: dict[int, dict[str, list[str]]] = {}
+    for row in await db.fetch(VALUES_OF, shop_id=shop.id, ids=list(customer_ids), kinds=list(kinds)):
+        value = records.person_key(shop, row).open("identities.value", row["value"])
+        found.setdefault(row["customer_id"], {}).setdefault(row["kind"], []).append(value)
+    return found
+
+
 async def fans_ids(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, int]:
     """The newest fan number of each customer who has one."""
-    found: dict[int, int] = {}
-    for row in await db.fetch(FANS_IDS, shop_id=shop.id, ids=list(customer_ids)):
-        value = records.person_key(shop, row).open("identities.value", row["value"])
-        if value.isdecimal() and len(value) < 19:
-            found[row["customer_id"]] = int(value)
-    return found
+    held = await values_of(db, shop, customer_ids, ["fans_id"])
+    return {customer_id: fans_number(values["fans_id"][-1]) for customer_id, values in held.items()}
+
+
+def fans_number(value: str | None) -> int:
+    """A fan number as clients read it; 0 for none, and for one beyond their 64 bits."""
+    return int(value) if value and value.isdecimal() and len(value) < 19 else 0
 
 
 def _found(shop: Shop, row: Row | None) -> Found | None:

@@ -7,9 +7,11 @@ from app.access.shops import Shop
 from app.core.masking import masked
 from app.customers.normalise import national
 from app.customers.records import Customer
+from app.youzan.parameters import CHINA
 
 ANONYMOUS: Final = "匿名用户"
 UNKNOWN_CHANNEL: Final = 1
+OWN_FANS: Final = 1  # the `fans_type` of fans of the shop's own official account
 
 # The stand-in for nobody hides nothing and is shown to everyone.
 ShowName = Literal["匿名用户"] | Annotated[str, masked("display_name")]
@@ -38,3 +40,8 @@ def seconds(moment: datetime | None) -> int:
 def milliseconds(moment: datetime | None) -> int:
     """Unix milliseconds; 0 for never."""
     return int(moment.timestamp() * 1000) if moment else 0
+
+
+def local_text(moment: datetime | None) -> str:
+    """`yyyy-MM-dd HH:mm:ss` in China; empty for never."""
+    return f"{moment.astimezone(CHINA):%Y-%m-%d %H:%M:%S}" if moment else ""

@@ -103,6 +103,8 @@ def _known(mobile: str) -> list[dict[str, str]]:
         {"kind": "mobile", "value": mobile},
         {"kind": "external_id", "value": "X-1", "scope": "pos"},
         {"kind": "fans_id", "value": "77"},
+        {"kind": "wechat_openid", "value": "oWx7"},
+        {"kind": "wechat_unionid", "value": "uWx7"},
     ]
 
 

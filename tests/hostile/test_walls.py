@@ -232,12 +232,24 @@ def _facade(wall: Wall) -> Iterator[tuple[str, Any, Any, Any]]:
         account = partial(_account, kind)
         yield "youzan.scrm.customer.get/3.1.0", lambda value, a=account: {"account": a(value)}, value, other
         yield "youzan.scrm.customer.update/3.0.0", lambda value, a=account: {"account": a(value)} | update, value, other
+        remark = "youzan.scrm.customer.remark.update/3.0.0"
+        yield remark, lambda value, a=account: {"account": a(value), "remark": "seen"}, value, other
     for version in ("1.0.0", "1.0.1"):
         name = f"youzan.scrm.customer.detail.get/{version}"
         yield name, lambda value: {"yz_open_id": value, "fields": "user_base,behavior"}, theirs["open_id"], open_id
         for kind, value, other in (("5", theirs["open_id"], open_id), ("2", theirs["mobile"], mobile)):
             account = partial(_account, kind)
             yield name, lambda value, a=account: {"account_info": a(value), "fields": "user_base"}, value, other
+    for value, other, key, names in (
+        (theirs["open_id"], open_id, "yz_open_id", ("user.basic.get/3.0.1", "user.weixin.openid.get/3.0.0")),
+        (theirs["open_id"], open_id, "yz_open_ids", ("scrm.customer.list.yzopenid/1.0.0",)),
+        (theirs["mobile"], mobile, "mobile", ("user.basic.get/3.0.0", "users.info.query/1.0.1")),
+        (theirs["mobile"], mobile, "mobile", ("scrm.customer.get/3.0.0", "user.weixin.openid.get/3.0.0")),
+        (theirs["mobile"], mobile, "phones", ("scrm.customer.list.phone/1.0.0",)),
+        (str(theirs["customer_id"]), number, "user_id", ("user.openid.get/1.0.0",)),
+    ):
+        for name in names:
+            yield f"youzan.{name}", lambda value, key=key: {key: value}, value, other
 
 
 def _by_facade(wall: Wall, api: str, body: Any, theirs: Any, nobodys: Any) -> Attempt:

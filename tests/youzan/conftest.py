@@ -15,7 +15,51 @@ GET = "youzan.scrm.customer.get/3.1.0"
 DETAIL = "youzan.scrm.customer.detail.get/1.0.1"
 SEARCH = "youzan.scrm.customer.search/3.1.2"
 LIST = "youzan.scrm.customer.list/1.0.0"
-ALL = (CREATE, UPDATE, GET, DETAIL, "youzan.scrm.customer.detail.get/1.0.0", SEARCH, LIST)
+REMARK = "youzan.scrm.customer.remark.update/3.0.0"
+GET_300 = "youzan.scrm.customer.get/3.0.0"
+INFO = "youzan.scrm.customer.info.get/3.0.0"
+MEMBERS = "youzan.scrm.customer.search/3.0.0"
+SEARCH_310 = "youzan.scrm.customer.search/3.1.0"
+SEARCH_LIST = "youzan.scrm.customer.search.list/1.0.0"
+LIST_PHONE = "youzan.scrm.customer.list.phone/1.0.0"
+LIST_YZOPENID = "youzan.scrm.customer.list.yzopenid/1.0.0"
+USERS_INFO = "youzan.users.info.query/1.0.1"
+USER_BASIC = "youzan.user.basic.get/3.0.1"
+USER_WEIXIN = "youzan.user.weixin.openid.get/3.0.0"
+USER_NUMBER = "youzan.user.openid.get/1.0.0"
+USER_OPENID = "youzan.user.openid.getbyopenid/1.0.0"
+USER_UNIONID = "youzan.user.unionid.get/1.0.0"
+CHECK = "youzan.users.account.check/1.0.0"
+FOLLOWER = "youzan.users.weixin.follower.get/3.0.1"
+ALL = (
+    CREATE,
+    UPDATE,
+    GET,
+    DETAIL,
+    "youzan.scrm.customer.detail.get/1.0.0",
+    SEARCH,
+    LIST,
+    REMARK,
+    GET_300,
+    INFO,
+    MEMBERS,
+    SEARCH_310,
+    SEARCH_LIST,
+    LIST_PHONE,
+    LIST_YZOPENID,
+    USERS_INFO,
+    "youzan.users.info.query/1.0.0",
+    USER_BASIC,
+    "youzan.user.basic.get/3.0.0",
+    USER_WEIXIN,
+    USER_NUMBER,
+    USER_OPENID,
+    USER_UNIONID,
+    CHECK,
+    FOLLOWER,
+    "youzan.users.weixin.follower.get/3.0.0",
+)
+NULLABLE = (USER_UNIONID,)  # nobody is no refusal there, but a `data` of null
 
 Json = dict[str, Any]
 
@@ -31,7 +75,9 @@ class Facade:
     async def raw(self, path: str, method: str = "POST", *, token: str | None = None, **options: Any) -> Json:
         """Any request below /api/ with the token in the query; checks what holds for every answer."""
         params = [*options.pop("params", {}).items(), ("access_token", token or self.token)]
-        return envelope(await self.api.http.request(method, f"/api/{path}", params=params, **options))
+        body = envelope(await self.api.http.request(method, f"/api/{path}", params=params, **options))
+        assert body.get("data") is not None or body.get("success") is not True or path in NULLABLE
+        return body
 
     async def call(self, api: str, **parameters: Any) -> Json:
         """A call as current SDKs make it."""
@@ -74,7 +120,7 @@ def envelope(answer: httpx.Response) -> Json:
         assert set(body) == {"trace_id", "code", "success", "message", "data"}
         assert body["trace_id"].startswith("yz7-")
         assert (body["code"] == 200) is body["success"]
-        assert (body["data"] is None) is not body["success"]
+        assert body["success"] or body["data"] is None
         assert body["message"]
     return body
 
@@ -83,6 +129,24 @@ def code_of(body: Json) -> int:
     """200, the business code or the gateway's."""
     code: int = body["gw_err_resp"]["err_code"] if "gw_err_resp" in body else body["code"]
     return code
+
+
+class Listening:
+    """Notes every statement of every idle connection in the pool."""
+
+    def __init__(self, pool: Any, note: Any) -> None:
+        self._pool = pool
+        self._note = note
+
+    async def __aenter__(self) -> None:
+        for holder in self._pool._holders:
+            if holder._con is not None:
+                holder._con.add_query_logger(self._note)
+
+    async def __aexit__(self, *_: object) -> None:
+        for holder in self._pool._holders:
+            if holder._con is not None:
+                holder._con.remove_query_logger(self._note)
 
 
 @pytest.fixture

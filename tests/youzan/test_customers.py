@@ -1,12 +1,14 @@
-"""Contract 5.1, 5.2 and 5.7: create, update, get."""
+"""Contract 5.1, 5.2, 5.3, 5.7 and 5.9: create, update, remark.update, get, info.get."""
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from app.access.shops import Shop
 from tests.conftest import Rows
-from tests.youzan.conftest import CREATE, DETAIL, GET, UPDATE, Facade
+from tests.youzan.conftest import CREATE, DETAIL, GET, GET_300, INFO, REMARK, UPDATE, Facade
 
 EVERYTHING: dict[str, Any] = {
     "name": "欧阳娜",
@@ -282,3 +284,220 @@ async def test_5_7_masked_without_pii_read(facade: Facade, make_facade: Any) -> 
 async def test_2_7_a_new_open_id_is_read_back(facade: Facade) -> None:
     open_id = await facade.create()
     assert (await facade.data(DETAIL, yz_open_id=open_id, fields="user_base"))["yz_open_id"] == open_id
+
+
+async def told(rows: Rows, shop: Shop) -> list[dict[str, Any]]:
+    """The data of the shop's update events."""
+    events = await rows(
+        "select data from domain_events where shop_id = $1 and kind = 'customer.updated' order by id", shop.id
+    )
+    return [json.loads(event["data"]) for event in events]
+
+
+@pytest.mark.parametrize("place", ["outside", "inside", "both"])
+async def test_5_2_a_request_id_is_told_with_the_change(facade: Facade, rows: Rows, place: str) -> None:
+    await facade.create(name="甲")
+    account = {"account_type": "Mobile", "account_id": "13800000000"}
+    given: dict[str, Any] = {"account": account, "customer_update": {"name": "乙"}}
+    if place != "outside":
+        given["customer_update"]["external_request_id"] = "inner"
+    if place != "inside":
+        given["external_request_id"] = 7
+    assert await facade.data(UPDATE, **given) is True
+    (row,) = await rows("select id from customers where shop_id = $1", facade.shop.id)
+    expected = "inner" if place == "inside" else "7"
+    assert await told(rows, facade.shop) == [
+        {"customer_id": row["id"], "fields": ["name"], "external_request_id": expected}
+    ]
+
+
+async def test_5_2_nothing_more_is_told_without_a_request_id(facade: Facade, rows: Rows) -> None:
+    await facade.create(name="甲")
+    account = {"account_type": "Mobile", "account_id": "13800000000"}
+    for request_id in (None, ""):
+        change = {"name": f"乙{request_id}", "external_request_id": ""}
+        assert await facade.data(UPDATE, account=account, customer_update=change, external_request_id=request_id)
+    assert [set(data) for data in await told(rows, facade.shop)] == [{"customer_id", "fields"}] * 2
+    assert await facade.data(UPDATE, account=account, customer_update={}, external_request_id="8") is True
+    assert len(await told(rows, facade.shop)) == 2  # nothing changed, so nothing is told
+    for bad, code in (("x" * 129, 141500101), ({"a": 1}, 4010)):
+        given = {"account": account, "customer_update": {"name": "丙"}, "external_request_id": bad}
+        assert await facade.code(UPDATE, **given) == code
+    assert len(await told(rows, facade.shop)) == 2
+
+
+async def test_5_3_a_remark_is_changed_and_cleared(facade: Facade, rows: Rows) -> None:
+    open_id = await facade.create(**EVERYTHING)
+    account = {"account_type": "YzOpenId", "account_id": open_id}
+    assert await facade.data(REMARK, account=json.dumps(account), remark="喜欢 茉莉") is True
+    assert (await facade.detail(open_id))["remark"] == "喜欢 茉莉"
+    row = await stored(rows, facade.shop)
+    assert (row["version"], row["gender"], row["area_code"]) == (2, 2, "420704")
+    assert [data["fields"] for data in await told(rows, facade.shop)] == [["remark"]]
+    assert await facade.data(REMARK, account=account, remark="") is True
+    assert (await stored(rows, facade.shop))["remark"] is None
+
+
+@pytest.mark.parametrize("kind", ["YouZanAccount", "YzOpenId", "Mobile", "FansID", "OpenUserId", "WeiXinOpenId"])
+async def test_5_3_by_every_account_type(facade: Facade, known: dict[str, str], kind: str) -> None:
+    account = {"account_type": kind, "account_id": known[kind]}
+    assert await facade.data(REMARK, account=account, remark=kind) is True
+    assert (await facade.data(GET, account=account))["remark"] == kind
+    assert (
+        await facade.code(REMARK, account={"account_type": kind, "account_id": MISSING[kind]}, remark="x") == 141502108
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({}, 141500101),
+        ({"remark": "x"}, 141500101),
+        ({"account": {"account_type": "Mobile", "account_id": "13800000000"}}, 141500101),
+        ({"account": {"account_type": "Mobile", "account_id": "13800000000"}, "remark": "x" * 2001}, 141500101),
+        ({"account": {"account_type": "Mobile", "account_id": "13800000000"}, "remark": "****"}, 141500101),
+        ({"account": {"account_type": "2", "account_id": "13800000000"}, "remark": "x"}, 141500101),
+        ({"account": {"account_type": "Mobile", "account_id": "13800000000"}, "remark": ["x"]}, 4010),
+        ({"account": 7, "remark": "x"}, 4010),
+    ],
+)
+async def test_5_3_refusals_change_nothing(facade: Facade, rows: Rows, parameters: dict[str, Any], code: int) -> None:
+    await facade.create(remark="before")
+    assert await facade.code(REMARK, **parameters) == code
+    assert (await stored(rows, facade.shop))["version"] == 1
+
+
+MEMBER_SINCE = datetime(2024, 5, 6, 16, 0, 0, tzinfo=UTC)  # already the next day in China
+
+
+async def test_5_7_a_full_answer_of_3_0_0(facade: Facade, rows: Rows) -> None:
+    await facade.create(**EVERYTHING)
+    await rows("update customers set member_since = $2 where shop_id = $1 returning id", facade.shop.id, MEMBER_SINCE)
+    order = {
+        "order_no": "O1",
+        "identities": [{"kind": "mobile", "value": "13800000000"}],
+        "paid_at": "2024-06-30T18:05:03+00:00",
+        "amount_fen": 100,
+        "version": 1,
+    }
+    assert (await facade.api.post("/v1/orders", order)).status_code in (200, 201)
+    for by in (
+        {"fans_id": 0, "fans_type": 0, "mobile": "13800000000"},
+        {"mobile": "+86-13800000000"},
+    ):
+        assert await facade.data(GET_300, **by) == {
+            "name": "欧阳娜",
+            "gender": 2,
+            "birthday": "1990-02-28",
+            "area": {
+                "province_id": 420000,
+                "province_name": "",
+                "city_id": 420700,
+                "city_name": "",
+                "county_id": 420704,
+                "county_name": "",
+            },
+            "mobile": "13800000000",
+            "source_type": 0,
+            "tag_names": "",
+            "remark": "喜欢玫瑰",
+            "current_points": 0,
+            "trade_count": 1,
+            "last_trade_time": "2024-07-01 02:05:03",
+            "first_time": "2024-05-07 00:00:00",
+        }
+
+
+async def test_5_7_an_answer_of_3_0_0_about_nobody_much(facade: Facade) -> None:
+    await facade.api.post("/v1/customers", {"identities": [{"kind": "fans_id", "value": "5009"}]})
+    got = await facade.data(GET_300, fans_id="5009", fans_type=1, mobile="")
+    assert "mobile" not in got
+    assert {name: got[name] for name in ("name", "gender", "birthday", "last_trade_time", "first_time")} == {
+        "name": "",
+        "gender": 0,
+        "birthday": "",
+        "last_trade_time": "",
+        "first_time": "",
+    }
+    assert {value for name, value in got["area"].items() if name.endswith("_id")} == {0}
+
+
+@pytest.mark.parametrize(("code", "ids"), [(420000, (420000, 0, 0)), (420700, (420000, 420700, 0))])
+async def test_5_7_a_code_of_a_province_or_a_city(facade: Facade, code: int, ids: tuple[int, ...]) -> None:
+    await facade.create(contact_address={"area_code": code})
+    area = (await facade.data(GET_300, mobile="13800000000"))["area"]
+    assert (area["province_id"], area["city_id"], area["county_id"]) == ids
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({}, 141500101),
+        ({"fans_id": 0, "mobile": ""}, 141500101),
+        ({"fans_id": -1}, 141500101),
+        ({"mobile": "12"}, 141500101),
+        ({"fans_id": 1}, 141001107),
+        ({"mobile": "13900000000"}, 141001107),
+        ({"fans_id": 1, "mobile": "13800000000"}, 141001107),
+        ({"fans_id": "x"}, 4010),
+        ({"mobile": {}}, 4010),
+    ],
+)
+async def test_5_7_refusals_of_3_0_0(facade: Facade, parameters: dict[str, Any], code: int) -> None:
+    await facade.create()
+    assert await facade.code(GET_300, **parameters) == code
+
+
+async def test_5_9_who_holds_a_card(facade: Facade) -> None:
+    made = await facade.api.post(
+        "/v1/customers",
+        {
+            "name": "甲",
+            "identities": [
+                {"kind": "card_no", "value": "305812218727787134"},
+                {"kind": "mobile", "value": "13800000000"},
+                {"kind": "fans_id", "value": "5009"},
+            ],
+        },
+    )
+    expected = {
+        "card_name": "",
+        "card_alias": "",
+        "name": "甲",
+        "mobile": "13800000000",
+        "fans_id": 5009,
+        "fans_type": 1,
+        "yz_open_id": made.json()["open_id"],
+        "activated_time": "",
+        "card_start_time": "",
+        "card_end_time": "",
+        "take_card_time": "",
+        "is_experience_card": False,
+    }
+    assert await facade.data(INFO, card_no="305812218727787134") == expected
+    assert await facade.data(INFO, card_no=305812218727787134) == expected
+
+
+async def test_5_9_nobody_holds_it(facade: Facade, make_facade: Any, other_shop: Shop, rows: Rows) -> None:
+    await facade.create(outer_card_no="C1")
+    refused = await facade.call(INFO, card_no="C2")
+    assert (refused["code"], refused["message"]) == (141502107, "card number not exist")
+    assert await (await make_facade(other_shop)).code(INFO, card_no="C1") == 141502107
+    for bad, code in ((None, 141500101), ("", 141500101), ([], 4010)):
+        assert await facade.code(INFO, card_no=bad) == code
+    await rows("update customers set status = 'erased' where shop_id = $1 returning id", facade.shop.id)
+    assert await facade.code(INFO, card_no="C1") == 141502107
+    assert await facade.code(GET_300, mobile="13800000000") == 141001107
+
+
+async def test_older_shapes_are_masked_without_pii_read(facade: Facade, make_facade: Any) -> None:
+    identities = [{"kind": "fans_id", "value": "5009"}, {"kind": "card_no", "value": "C1"}]
+    made = await facade.api.post(
+        "/v1/customers", {"name": "欧阳娜", "birthday": "1990-02-28", "identities": identities}
+    )
+    assert made.status_code == 201
+    reader: Facade = await make_facade(facade.shop, "customers:read")
+    got = await reader.data(GET_300, fans_id=5009)
+    assert (got["name"], got["birthday"]) == ("欧阳**", "1990-**-**")
+    shown = await reader.data(INFO, card_no="C1")
+    assert (shown["name"], shown["fans_id"], shown["fans_type"]) == ("欧阳**", 0, 0)

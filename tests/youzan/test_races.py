@@ -12,7 +12,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Rows
-from tests.youzan.conftest import ALL, CREATE, DETAIL, GET, LIST, SEARCH, UPDATE, Facade, code_of, envelope
+from tests.youzan.conftest import (
+    ALL,
+    CHECK,
+    CREATE,
+    DETAIL,
+    FOLLOWER,
+    GET,
+    GET_300,
+    INFO,
+    LIST,
+    LIST_PHONE,
+    LIST_YZOPENID,
+    MEMBERS,
+    REMARK,
+    SEARCH,
+    SEARCH_310,
+    SEARCH_LIST,
+    UPDATE,
+    USER_BASIC,
+    USER_NUMBER,
+    USER_OPENID,
+    USER_UNIONID,
+    USER_WEIXIN,
+    USERS_INFO,
+    Facade,
+    Listening,
+    code_of,
+    envelope,
+)
 
 
 async def test_300_creations_of_one_phone_are_one_customer(facade: Facade, rows: Rows) -> None:
@@ -55,7 +83,11 @@ GOOD: dict[str, dict[str, Any]] = {
         "label_info": {"src_way": 2008, "src_channel": 2000},
         "create_date": "2020-01-01 00:00:00",
     },
-    UPDATE: {"account": ACCOUNT, "customer_update": {"name": "乙", "gender": 2, "contact_address": {"area_code": 1}}},
+    UPDATE: {
+        "account": ACCOUNT,
+        "customer_update": {"name": "乙", "gender": 2, "contact_address": {"area_code": 1}},
+        "external_request_id": "r-7",
+    },
     GET: {"account": ACCOUNT},
     DETAIL: {
         "yz_open_id": "x",
@@ -72,6 +104,39 @@ GOOD: dict[str, dict[str, Any]] = {
         "tag_ids": [],
     },
     LIST: {"page_no": 1, "page_size": 20, "created_at_end": "1700000000", "created_member_at_start": 1},
+    REMARK: {"account": ACCOUNT, "remark": "x"},
+    GET_300: {"fans_id": 5009, "fans_type": 1, "mobile": "13800000000"},
+    INFO: {"card_no": "C1"},
+    MEMBERS: {"card_alias": "Y2x42qhvviya8l", "page": 1},
+    SEARCH_310: {"page_no": 1, "page_size": 20, "is_member": 0, "created_at_start": 1700000000},
+    SEARCH_LIST: {
+        "page": 1,
+        "page_size": 20,
+        "is_member": 1,
+        "created_at_end": 1700000000,
+        "last_trade_time_start": 1600000000,
+        "last_trade_time_end": 1700000000000,
+        "tag_ids": "",
+        "order_column": "lastTradeTime",
+        "order_mode": "asc",
+    },
+    LIST_PHONE: {"phones": ["13800000000", "+54-91123456789"]},
+    LIST_YZOPENID: {"yz_open_ids": ["x", "z" * 22]},
+    USERS_INFO: {
+        "yz_open_id": "x",
+        "mobile": "13800000000",
+        "weixin_union_id": "u",
+        "weixin_open_id": "o",
+        "open_id_type": 1,
+        "result_type_list": [0, 1, 2, 9],
+    },
+    USER_BASIC: {"mobile": "13800000000", "country_code": "+86", "yz_open_id": "x"},
+    USER_WEIXIN: {"mobile": "13800000000", "country_code": "+86", "yz_open_id": "x", "wechat_type": 1},
+    USER_NUMBER: {"user_id": 10000001},
+    USER_OPENID: {"open_id": "o"},
+    USER_UNIONID: {"union_id": "u"},
+    CHECK: {"account_type": "Mobile", "account_id": "13800000000"},
+    FOLLOWER: {"weixin_openid": "o", "fans_id": 5009, "fields": "nick,tags"},
 }
 
 NONSENSE = st.one_of(
@@ -152,28 +217,10 @@ async def test_the_measured_calls_are_one_or_two_statements(facade: Facade, app:
     def note(record: Any) -> None:
         seen.append(record.query)
 
-    async with _listening(pool, note):
+    async with Listening(pool, note):
         await facade.detail(open_id, "user_base,behavior,credit,tags,level,benefit_cards")
     assert len(seen) == 4, seen  # BEGIN, the customer, the orders, COMMIT
     seen.clear()
-    async with _listening(pool, note):
+    async with Listening(pool, note):
         await facade.create("13800000002")
     assert len(seen) == 3, seen
-
-
-class _listening:
-    """Notes every statement of every idle connection in the pool."""
-
-    def __init__(self, pool: Any, note: Any) -> None:
-        self._pool = pool
-        self._note = note
-
-    async def __aenter__(self) -> None:
-        for holder in self._pool._holders:
-            if holder._con is not None:
-                holder._con.add_query_logger(self._note)
-
-    async def __aexit__(self, *_: object) -> None:
-        for holder in self._pool._holders:
-            if holder._con is not None:
-                holder._con.remove_query_logger(self._note)
