@@ -45,6 +45,8 @@ MISSING: Final = 141001107
 OTHER_SHOP: Final = 144100000
 LOGGED_OFF: Final = 144100001
 OVER_LIMIT: Final = 142710032
+TAGGING: Final = 142400105
+NO_FOLLOWER: Final = 141500201
 
 BUSINESS: Final = {
     INVALID: "invalid params",
@@ -55,6 +57,8 @@ BUSINESS: Final = {
     OTHER_SHOP: "客户不属于当前店铺",
     LOGGED_OFF: "客户不存在或已注销",
     OVER_LIMIT: "超过列表获取总数",
+    TAGGING: "客户不存在或标签操作失败",
+    NO_FOLLOWER: "weixin follower not found",
 }
 
 

@@ -2,10 +2,16 @@
 
 from typing import Any, Final
 
-from app.youzan import customers, detail, lists
+from app.youzan import customers, detail, followers, lists, tags
 from app.youzan.calling import Api
 
-ROWS: Final[tuple[Api[Any, Any], ...]] = (*customers.APIS, *detail.APIS, *lists.APIS)
+ROWS: Final[tuple[Api[Any, Any], ...]] = (
+    *customers.APIS,
+    *detail.APIS,
+    *lists.APIS,
+    *tags.APIS,
+    *followers.APIS,
+)
 
 APIS: Final = {(api.name, api.version): api for api in ROWS}
 

@@ -52,6 +52,18 @@ FANS_IDS = statement(
         """
     )
 )
+PRESENT = statement(
+    text(
+        """
+        select t.position, c.id
+        from unnest(cast(:kinds as text[]), cast(:hashes as bytea[]), cast(:ids as bigint[]))
+            with ordinality as t (kind, value_hash, id, position)
+        left join identities i on i.shop_id = :shop_id and i.kind = t.kind and i.value_hash = t.value_hash
+        join customers c on c.shop_id = :shop_id and c.id = coalesce(t.id, i.customer_id)
+        where c.status <> 'erased'
+        """
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +92,20 @@ async def find_by_identity(db: Connection, shop: Shop, identity: IdentityWrite, 
         BY_IDENTITY, shop_id=shop.id, kind=identity.kind, value_hash=value_hash(shop, identity), beside=beside
     )
     return _found(shop, row)
+
+
+async def present(db: Connection, shop: Shop, meant: Sequence[IdentityWrite | int | None]) -> list[int | None]:
+    """The number of the customer with each identity or number, None in the place of who is not there or logged off."""
+    identities = [one if isinstance(one, IdentityWrite) else None for one in meant]
+    rows = await db.fetch(
+        PRESENT,
+        shop_id=shop.id,
+        kinds=[identity.kind if identity else None for identity in identities],
+        hashes=[value_hash(shop, identity) if identity else None for identity in identities],
+        ids=[one if isinstance(one, int) and one < 2**53 else None for one in meant],
+    )
+    found = {row["position"]: row["id"] for row in rows}
+    return [found.get(position) for position in range(1, len(meant) + 1)]
 
 
 async def fans_ids(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, int]:

@@ -15,7 +15,37 @@ GET = "youzan.scrm.customer.get/3.1.0"
 DETAIL = "youzan.scrm.customer.detail.get/1.0.1"
 SEARCH = "youzan.scrm.customer.search/3.1.2"
 LIST = "youzan.scrm.customer.list/1.0.0"
-ALL = (CREATE, UPDATE, GET, DETAIL, "youzan.scrm.customer.detail.get/1.0.0", SEARCH, LIST)
+RELATION_ADD = "youzan.scrm.tag.relation.add/4.0.0"
+RELATION_DELETE = "youzan.scrm.tag.relation.delete/4.0.0"
+RELATION_GET = "youzan.scrm.tag.relation.get/4.0.0"
+TAGRELATION_ADD = "youzan.scrm.tagrelation.add/1.0.0"
+TAGRELATION_DELETE = "youzan.scrm.tagrelation.delete/1.0.0"
+TAGRELATION_QUERY = "youzan.scrm.tagrelation.query/1.0.0"
+FOR_MANY = "youzan.scrm.tag.addformany/1.0.0"
+CATEGORY = "youzan.scrm.tag.category.get/1.0.0"
+FOLLOWER_ADD = "youzan.users.weixin.follower.tags.add/3.0.0"
+FOLLOWER_GET = "youzan.users.weixin.follower.tags.get/3.0.0"
+FOLLOWER_DELETE = "youzan.users.weixin.follower.tags.delete/3.0.0"
+ALL = (
+    CREATE,
+    UPDATE,
+    GET,
+    DETAIL,
+    "youzan.scrm.customer.detail.get/1.0.0",
+    SEARCH,
+    LIST,
+    RELATION_ADD,
+    RELATION_DELETE,
+    RELATION_GET,
+    TAGRELATION_ADD,
+    TAGRELATION_DELETE,
+    TAGRELATION_QUERY,
+    FOR_MANY,
+    CATEGORY,
+    FOLLOWER_ADD,
+    FOLLOWER_GET,
+    FOLLOWER_DELETE,
+)
 
 Json = dict[str, Any]
 
