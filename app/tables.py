@@ -7,6 +7,7 @@ import app.customers.models
 import app.orders.models
 import app.sandbox.models
 import app.scoring.models
+import app.tags.models
 import app.touches.models
 import app.webhooks.models  # noqa: F401
 from app.core.schema import metadata

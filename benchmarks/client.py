@@ -134,9 +134,7 @@ async def drive(
     return latencies, clock() - begun
 
 
-async def pace(
-    port: int, requests: Sequence[bytes], per_second: float, marker: bytes
-) -> list[tuple[float, float]]:
+async def pace(port: int, requests: Sequence[bytes], per_second: float, marker: bytes) -> list[tuple[float, float]]:
     """Send at an even pace, whatever the answers take.
 
     Returns: for each request when it was due to be sent, and the seconds from then to its answer.

@@ -26,6 +26,7 @@ class FacadeSettings(BaseModel):
     detail_time_unit: Literal["ms", "s"] = "ms"
     exists_code: Literal[143001027, 141502109] = 143001027
     update_missing_code: Literal[141502108, 141001107] = 141502108
+    tag_relation_shape: Literal["array", "object"] = "array"
 
 
 class LimitSettings(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """All given ones must hold. `_from` is inclusive, `_before` exclusive."""
+    """All given ones must hold. `_from` is inclusive, `_before` exclusive; `any_tag` is one of these at least."""
 
     created_from: datetime | None = None
     created_before: datetime | None = None
@@ -20,6 +20,7 @@ class Filters:
     store_id: int | None = None
     has_mobile: bool | None = None
     member: bool | None = None
+    any_tag: tuple[int, ...] | None = None
 
     def given(self) -> dict[str, Any]:
         """The filters that are set."""
@@ -47,6 +48,11 @@ _CONDITIONS: Final = {
     "member_before": "c.member_since < :member_before",
     "tier": "k.shop_id = :shop_id and k.tier = :tier",
     "store_id": "c.store_id = :store_id",
+    "any_tag": """exists (
+        select from customer_tags a
+        where a.shop_id = :shop_id and a.customer_id = c.id and a.tag_id = any(cast(:any_tag as bigint[]))
+            and (a.valid_until is null or a.valid_until > now())
+    )""",
 }
 
 

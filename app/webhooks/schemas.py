@@ -8,7 +8,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.touches.schemas import TouchRead
 
-Kind = Literal["customer.created", "customer.updated", "order.paid", "tier.changed", "touch.requested"]
+Kind = Literal[
+    "customer.created",
+    "customer.updated",
+    "order.paid",
+    "tag.added",
+    "tag.removed",
+    "tier.changed",
+    "touch.requested",
+]
 DeliveryState = Literal["pending", "sending", "delivered", "failed", "cancelled", "quarantined"]
 Kinds = Annotated[list[Kind], Field(min_length=1), AfterValidator(lambda kinds: sorted(set(kinds)))]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]

@@ -1,6 +1,6 @@
 """Whom an account means. The number 2 is a mobile in one system and a fan in another: the API's version decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.customers.schemas import IdentityWrite
@@ -26,6 +26,8 @@ TEXT: Final[Mapping[str, str]] = {
 NUMBER: Final[Mapping[str, str]] = {"1": "fans_id", "2": "mobile", "3": "open_user_id", "5": OPEN_ID}
 # Of account.check alone.
 CHECKED: Final[Mapping[str, str]] = {"Mobile": "mobile", "UnionId": "wechat_unionid"}
+# Where clients send either spelling.
+EITHER: Final[Mapping[str, str]] = {**TEXT, **NUMBER}
 
 
 class Account(Parameters):
@@ -40,17 +42,12 @@ async def find(call: FacadeCall, account: Account, *, beside: str = "") -> Found
 
     Raises: BusinessRefusal when the type is not one of the API's, ValidationError when the value cannot be of its type.
     """
-    kind = call.accounts.get(account.account_type)
-    if kind is None:
-        raise BusinessRefusal(INVALID, f"account_type is one of {', '.join(call.accounts)}")
-    if kind == OPEN_ID:
-        return await find_open_id(call, account.account_id, beside=beside)
-    if kind == ACCOUNT_ID:
-        if not (account.account_id.isascii() and account.account_id.isdigit()):
-            raise BusinessRefusal(INVALID, "account_id: expected digits")
-        number = int(account.account_id[:20])
-        return _noted(call, await repository.find_by_id(call.db, call.shop, number, beside=beside))
-    return await find_identity(call, kind, account.account_id, beside=beside)
+    meant = _meant(call, account)
+    if meant is None:
+        return None
+    if isinstance(meant, int):
+        return _noted(call, await repository.find_by_id(call.db, call.shop, meant, beside=beside))
+    return _noted(call, await repository.find_by_identity(call.db, call.shop, meant, beside=beside))
 
 
 async def find_identity(call: FacadeCall, kind: str, value: str, *, beside: str = "") -> Found | None:
@@ -60,12 +57,37 @@ async def find_identity(call: FacadeCall, kind: str, value: str, *, beside: str 
     return _noted(call, await repository.find_by_identity(call.db, call.shop, identity, beside=beside))
 
 
+async def find_all(call: FacadeCall, given: Sequence[Account]) -> list[int | None]:
+    """The number of each account's customer, None where there is none or they are logged off; one statement for all.
+
+    Raises: as `find`.
+    """
+    found = await repository.present(call.db, call.shop, [_meant(call, account) for account in given])
+    call.visit.concerns(sorted({number for number in found if number is not None}))
+    return found
+
+
 async def find_open_id(call: FacadeCall, open_id: str, *, beside: str = "") -> Found | None:
     """The customer behind a `yz_open_id` of this shop, or None."""
     customer_id = call.root.read_open_id(call.shop.id, open_id)
     if customer_id is None:
         return None
     return _noted(call, await repository.find_by_id(call.db, call.shop, customer_id, beside=beside))
+
+
+def _meant(call: FacadeCall, account: Account) -> IdentityWrite | int | None:
+    """The identity or the customer's number that an account names; None for an open id that is not this shop's."""
+    kind = call.accounts.get(account.account_type)
+    if kind is None:
+        raise BusinessRefusal(INVALID, f"account_type is one of {', '.join(call.accounts)}")
+    if kind == OPEN_ID:
+        return call.root.read_open_id(call.shop.id, account.account_id)
+    if kind == ACCOUNT_ID:
+        if not (account.account_id.isascii() and account.account_id.isdigit()):
+            raise BusinessRefusal(INVALID, "account_id: expected digits")
+        return int(account.account_id[:20])
+    # Refused by the identity's own rules, the same as when it is written.
+    return IdentityWrite.model_validate({"kind": kind, "value": account.account_id})
 
 
 def _noted(call: FacadeCall, found: Found | None) -> Found | None:

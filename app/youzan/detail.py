@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from app.core.masking import BirthdayField, IdentifierField, MobileField, NameField, RemarkField, WechatIdField
 from app.directory.repository import OrderFigures, order_figures
+from app.tags.repository import of_customers
 from app.youzan import accounts
 from app.youzan.accounts import NUMBER, Account
 from app.youzan.calling import Api, FacadeCall
@@ -25,7 +26,7 @@ from app.youzan.shapes import (
     seconds,
 )
 
-# What each group answers while nothing in the house fills it.
+# What each group answers while nothing fills it.
 _EMPTY: Final[dict[str, dict[str, Any]]] = {
     "user_base": {},
     "behavior": {},
@@ -56,6 +57,13 @@ class DetailParameters(Parameters):
     yz_open_id: Text = None
     account_info: AccountInfo = AccountInfo()
     fields: str
+
+
+class DetailTag(TypedDict):
+    """A tag that the customer carries."""
+
+    tag_id: int
+    tag_name: str
 
 
 class DetailData(TypedDict):
@@ -98,7 +106,7 @@ class DetailData(TypedDict):
 
     level: NotRequired[int]
     level_infos: NotRequired[list[Any]]
-    tags: NotRequired[list[Any]]
+    tags: NotRequired[list[DetailTag]]
     tag_ids: NotRequired[list[int]]
     cards: NotRequired[list[Any]]
     rights: NotRequired[list[Any]]
@@ -134,6 +142,10 @@ async def detail(call: FacadeCall, given: DetailParameters) -> DetailData:
         _put_base(data, call, found, unit)
     if "behavior" in groups:
         _put_behavior(data, await order_figures(call.db, call.shop.id, found.customer.id), unit)
+    if "tags" in groups:
+        carried = await of_customers(call.db, call.shop.id, [found.customer.id])
+        data["tags"] = [{"tag_id": tag["id"], "tag_name": tag["name"]} for tag in carried]
+        data["tag_ids"] = [tag["id"] for tag in carried]
     return data
 
 
@@ -184,7 +196,7 @@ def _put_behavior(data: DetailData, figures: OrderFigures, unit: Callable[[Any],
     data["refund_trade_amount"] = figures.refund_fen
 
 
-_MISSING: Final = "`user_base` and `behavior` are real; the other groups answer their empty values (below)"
+_MISSING: Final = "`user_base`, `behavior` and `tags` are real; the other groups answer their empty values (below)"
 APIS: Final = tuple(
     Api(
         "youzan.scrm.customer.detail.get",

@@ -50,6 +50,7 @@ NO_CARD_NUMBER: Final = 141502107
 NO_FOLLOWER: Final = 141500201
 NOT_BOUND: Final = 135200021
 NO_SUCH_ACCOUNT_TYPE: Final = 135200036
+TAGGING: Final = 142400105
 
 BUSINESS: Final = {
     INVALID: "invalid params",
@@ -65,6 +66,7 @@ BUSINESS: Final = {
     NO_FOLLOWER: "weixin follower not found",
     NOT_BOUND: "绑定关系不存在",
     NO_SUCH_ACCOUNT_TYPE: "帐号类型非法",
+    TAGGING: "客户不存在或标签操作失败",
 }
 
 

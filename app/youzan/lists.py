@@ -19,6 +19,7 @@ PAGE_SIZE: Final = 20
 MAX_PAGE_SIZE: Final = 50
 MAX_PAGES: Final = 500
 MAX_ROWS: Final = 10_000
+MAX_TAGS: Final = 100
 
 
 class ListParameters(Parameters):
@@ -28,7 +29,7 @@ class ListParameters(Parameters):
     page_size: Number = Field(None, ge=0, le=MAX_PAGE_SIZE)
     is_member: Number = Field(None, ge=0, le=1)
     has_mobile: Flag = None
-    tag_ids: Numbers = None
+    tag_ids: Numbers = Field(None, max_length=MAX_TAGS)
     created_from: Instant = Field(None, validation_alias="created_at_start")
     created_before: InstantAfter = Field(None, validation_alias="created_at_end")
     member_from: Instant = Field(None, validation_alias=AliasChoices("created_member_start", "created_member_at_start"))
@@ -49,6 +50,11 @@ class ListParameters(Parameters):
             raise BusinessRefusal(OVER_LIMIT)
         return offset, min(size, MAX_ROWS - offset)
 
+    @property
+    def tags(self) -> tuple[int, ...] | None:
+        """Ids that a tag can have; empty when none of those given can be one."""
+        return tuple({number for number in self.tag_ids if 0 < number < 2**53}) if self.tag_ids else None
+
     def filters(self) -> Filters:
         """The same, as the directory knows it."""
         return Filters(
@@ -58,6 +64,7 @@ class ListParameters(Parameters):
             member_before=self.member_before,
             member=None if self.is_member is None else bool(self.is_member),
             has_mobile=self.has_mobile,
+            any_tag=self.tags,
         )
 
 
@@ -143,10 +150,10 @@ def check_windows(filters: Filters, *more: tuple[datetime | None, datetime | Non
 
 async def _page(call: FacadeCall, given: ListParameters) -> tuple[int, list[ListRow]]:
     offset, limit = given.span()
-    if given.tag_ids:
-        return 0, []  # nobody carries a tag yet
     filters = given.filters()
     check_windows(filters)
+    if filters.any_tag == ():
+        return 0, []
     count = await total(call.db, call.shop.id, filters)
     if offset >= count:
         return count, []
@@ -198,7 +205,7 @@ def _plain_row(call: FacadeCall, row: ListRow) -> PlainRow:
     return shown
 
 
-_SEARCH_MISSING: Final = "`points` is 0, `card_ids` is empty, `tag_ids` finds nobody"
+_SEARCH_MISSING: Final = "`points` is 0, `card_ids` is empty"
 APIS: Final = (
     Api(
         "youzan.scrm.customer.search",
@@ -225,6 +232,6 @@ APIS: Final = (
         ListParameters,
         LIST_DATA,
         list_customers,
-        missing="`points` is 0, `tag_ids` finds nobody",
+        missing="`points` is 0",
     ),
 )

@@ -42,7 +42,7 @@ def _json_text(text: str) -> Any:
     try:
         value = parse_json(text.encode())
     except AppError:
-        raise PydanticCustomError("json_type", "not an object, nor the JSON text of one") from None
+        raise PydanticCustomError("json_type", "neither the value expected nor its JSON text") from None
     return {} if value is None else value
 
 
@@ -98,6 +98,13 @@ def _listed(value: Any) -> Any:
             return _json_text(value)
         return [part for part in value.split(",") if part.strip()]
     return [value] if isinstance(value, int) else value
+
+
+def array(value: Any) -> Any:
+    """A list, or its JSON text; an empty text is an empty list."""
+    if isinstance(value, str):
+        return _json_text(value) or []
+    return value
 
 
 Text = str | None

@@ -7,6 +7,7 @@ from typing_extensions import TypedDict
 
 from app.core.masking import BirthdayField, MobileField, NameField, RemarkField
 from app.directory.repository import order_figures
+from app.tags.repository import of_customers
 from app.youzan import accounts
 from app.youzan.calling import Api, FacadeCall
 from app.youzan.errors import INVALID, MISSING, NO_CARD_NUMBER, BusinessRefusal
@@ -90,13 +91,14 @@ async def get(call: FacadeCall, given: OlderGetParameters) -> OlderGetData:
         raise BusinessRefusal(MISSING)
     customer, profile = found.customer, found.customer.profile
     figures = await order_figures(call.db, call.shop.id, customer.id)
+    carried = await of_customers(call.db, call.shop.id, [customer.id])
     data: OlderGetData = {
         "name": name_of(customer),
         "gender": profile["gender"],
         "birthday": customer.birthday.isoformat() if customer.birthday else "",
         "area": _area(profile["area_code"] or "000000"),
         "source_type": 0,
-        "tag_names": "",
+        "tag_names": ",".join(tag["name"] for tag in carried),
         "remark": profile["remark"] or "",
         "current_points": 0,
         "trade_count": figures.orders,
@@ -154,7 +156,7 @@ APIS: Final = (
         OlderGetParameters,
         OLDER_GET_DATA,
         get,
-        missing="region names and `tag_names` are empty, `source_type` and `current_points` are 0",
+        missing="region names are empty, `source_type` and `current_points` are 0",
     ),
     Api(
         "youzan.scrm.customer.info.get",

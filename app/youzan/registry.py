@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from app.youzan import batches, card_members, customers, detail, lists, profiles, search_list, users
+from app.youzan import batches, card_members, customers, detail, followers, lists, profiles, search_list, tags, users
 from app.youzan.calling import Api
 
 ROWS: Final[tuple[Api[Any, Any], ...]] = (
@@ -14,6 +14,8 @@ ROWS: Final[tuple[Api[Any, Any], ...]] = (
     *search_list.APIS,
     *card_members.APIS,
     *users.APIS,
+    *tags.APIS,
+    *followers.APIS,
 )
 
 APIS: Final = {(api.name, api.version): api for api in ROWS}

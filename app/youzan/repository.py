@@ -75,6 +75,18 @@ VALUES_OF = statement(
         """
     )
 )
+PRESENT = statement(
+    text(
+        """
+        select t.position, c.id
+        from unnest(cast(:kinds as text[]), cast(:hashes as bytea[]), cast(:ids as bigint[]))
+            with ordinality as t (kind, value_hash, id, position)
+        left join identities i on i.shop_id = :shop_id and i.kind = t.kind and i.value_hash = t.value_hash
+        join customers c on c.shop_id = :shop_id and c.id = coalesce(t.id, i.customer_id)
+        where c.status <> 'erased'
+        """
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,20 @@ async def values_of(
         value = records.person_key(shop, row).open("identities.value", row["value"])
         found.setdefault(row["customer_id"], {}).setdefault(row["kind"], []).append(value)
     return found
+
+
+async def present(db: Connection, shop: Shop, meant: Sequence[IdentityWrite | int | None]) -> list[int | None]:
+    """The number of the customer with each identity or number, None in the place of who is not there or logged off."""
+    identities = [one if isinstance(one, IdentityWrite) else None for one in meant]
+    rows = await db.fetch(
+        PRESENT,
+        shop_id=shop.id,
+        kinds=[identity.kind if identity else None for identity in identities],
+        hashes=[value_hash(shop, identity) if identity else None for identity in identities],
+        ids=[one if isinstance(one, int) and one < 2**53 else None for one in meant],
+    )
+    found = {row["position"]: row["id"] for row in rows}
+    return [found.get(position) for position in range(1, len(meant) + 1)]
 
 
 async def fans_ids(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, int]:

@@ -11,13 +11,12 @@ from typing_extensions import TypedDict
 
 from app.core.masking import MobileField
 from app.customers.records import Customer
-from app.directory.repository import order_figures
 from app.youzan import accounts
 from app.youzan.accounts import CHECKED, Account
 from app.youzan.calling import Api, FacadeCall
-from app.youzan.errors import INVALID, MISSING, NO_FOLLOWER, NO_SUCH_ACCOUNT_TYPE, NOT_BOUND, BusinessRefusal
+from app.youzan.errors import INVALID, MISSING, NO_SUCH_ACCOUNT_TYPE, NOT_BOUND, BusinessRefusal
 from app.youzan.parameters import Count, Number, Numbers, Parameters, Text
-from app.youzan.repository import Found, fans_number, values_of
+from app.youzan.repository import Found, values_of
 from app.youzan.shapes import local_text, milliseconds, mobile_of
 
 MOBILE_ACCOUNT: Final = 0
@@ -27,7 +26,6 @@ YOUZAN_ACCOUNT: Final = 9  # Youzan's own official account
 PLATFORMS: Final = (MOBILE_ACCOUNT, OFFICIAL_ACCOUNT, MINI_PROGRAM, YOUZAN_ACCOUNT)
 
 NEITHER: Final = 2  # of `is_fans`: came by a silent login, neither following nor gone
-SEX: Final = {1: "m", 2: "f"}
 _WECHAT: Final = ("wechat_openid", "wechat_unionid")
 
 
@@ -72,14 +70,6 @@ class UnionIdParameters(Parameters):
     """Of user.unionid.get 1.0.0."""
 
     union_id: str
-
-
-class FollowerParameters(Parameters):
-    """Of weixin.follower.get 3.0.0 and 3.0.1; the openid wins."""
-
-    weixin_openid: Text = None
-    fans_id: Count = None
-    fields: Text = None
 
 
 class PrimitiveInfo(TypedDict):
@@ -176,38 +166,6 @@ class OpenIdData(TypedDict):
     yz_open_id: str
 
 
-class FollowerLevel(TypedDict):
-    """A follower's level."""
-
-    level_id: int
-    level_name: str
-
-
-class Follower(TypedDict, total=False):
-    """A follower, or those of the fields that were asked for; money in yuan."""
-
-    user_id: int
-    weixin_openid: str
-    union_id: str
-    nick: str
-    avatar: str
-    sex: str
-    city: str
-    follow_time: str
-    is_follow: bool
-    points: int
-    traded_num: int
-    traded_money: float
-    tags: list[Any]
-    level_info: FollowerLevel
-
-
-class FollowerData(TypedDict):
-    """Of users.weixin.follower.get."""
-
-    user: Follower
-
-
 INFO_DATA: Final = TypeAdapter(InfoData)
 BASIC_DATA: Final = TypeAdapter(BasicData)
 WEIXIN_OPENID_DATA: Final = TypeAdapter(WeixinOpenIdData)
@@ -215,7 +173,6 @@ NUMBER_DATA: Final = TypeAdapter(NumberData)
 OPENID_DATA: Final = TypeAdapter(OpenIdData)
 UNIONID_DATA: Final[TypeAdapter[OpenIdData | None]] = TypeAdapter(OpenIdData | None)
 CHECK_DATA: Final = TypeAdapter(bool)
-FOLLOWER_DATA: Final = TypeAdapter(FollowerData)
 
 
 async def query_info(call: FacadeCall, given: InfoParameters) -> InfoData:
@@ -318,45 +275,6 @@ async def check_account(call: FacadeCall, given: Account) -> bool:
     return _present(await accounts.find(call, given)) is not None
 
 
-async def get_follower(call: FacadeCall, given: FollowerParameters) -> FollowerData:
-    """A fan with the keys of `fields`, all of them by default; unknown ones are passed over, none known is refused.
-
-    Raises: BusinessRefusal 141500201 or 141500101.
-    """
-    asked = {name.strip() for name in (given.fields or "").split(",")} - {""}
-    names = [name for name in Follower.__annotations__ if not asked or name in asked]
-    if not names:
-        raise BusinessRefusal(INVALID, f"fields: expected some of {', '.join(Follower.__annotations__)}")
-    if given.weixin_openid:
-        found = await accounts.find_identity(call, "wechat_openid", given.weixin_openid)
-    elif given.fans_id:
-        found = await accounts.find_identity(call, "fans_id", str(given.fans_id))
-    else:
-        raise BusinessRefusal(INVALID, "weixin_openid or fans_id is needed")
-    customer = _present(found)
-    if customer is None:
-        raise BusinessRefusal(NO_FOLLOWER)
-    held = await _held(call, customer, ("fans_id", *_WECHAT)) if call.caller.unmasked else {}
-    figures = await order_figures(call.db, call.shop.id, customer.id)
-    everything: Follower = {
-        "user_id": fans_number(held.get("fans_id", [""])[-1]),
-        "weixin_openid": _shown(call, given.weixin_openid or held.get("wechat_openid", [""])[-1]),
-        "union_id": held.get("wechat_unionid", [""])[-1],
-        "nick": "",
-        "avatar": "",
-        "sex": SEX.get(customer.profile["gender"], ""),
-        "city": "",
-        "follow_time": "",
-        "is_follow": False,
-        "points": 0,
-        "traded_num": figures.orders,
-        "traded_money": figures.gross_fen / 100,
-        "tags": [],
-        "level_info": {"level_id": 0, "level_name": ""},
-    }
-    return {"user": {name: everything[name] for name in names}}  # type: ignore[literal-required, typeddict-item]
-
-
 async def _find_by_info(call: FacadeCall, given: InfoParameters) -> Found | None:
     """By the first that is given, in the published order of priority."""
     if given.yz_open_id:
@@ -416,10 +334,6 @@ _INFO_MISSING: Final = (
     "nickname, avatar and region are empty; WeChat's types are not told apart, and of 9 there is none; following is "
     "not recorded: `is_fans` is 2, its times are 0"
 )
-_FOLLOWER_MISSING: Final = (
-    "nickname, avatar, city and level are empty, `points` is 0, `tags` is empty; following is not recorded: "
-    "`is_follow` is false, `follow_time` empty"
-)
 APIS: Final[tuple[Api[Any, Any], ...]] = (
     *(
         Api(
@@ -450,16 +364,4 @@ APIS: Final[tuple[Api[Any, Any], ...]] = (
     Api("youzan.user.openid.getbyopenid", "1.0.0", _READ, OpenIdParameters, OPENID_DATA, get_by_openid),
     Api("youzan.user.unionid.get", "1.0.0", _READ, UnionIdParameters, UNIONID_DATA, get_by_unionid),
     Api("youzan.users.account.check", "1.0.0", _READ, Account, CHECK_DATA, check_account, CHECKED),
-    *(
-        Api(
-            "youzan.users.weixin.follower.get",
-            version,
-            _READ,
-            FollowerParameters,
-            FOLLOWER_DATA,
-            get_follower,
-            missing=_FOLLOWER_MISSING,
-        )
-        for version in ("3.0.0", "3.0.1")
-    ),
 )

@@ -118,6 +118,9 @@ FILTERS = [
     Filters(member=True),
     Filters(has_mobile=True),
     Filters(tier="vip", store_id=7),
+    Filters(any_tag=(1,)),
+    Filters(any_tag=(1, 2), has_mobile=True),
+    Filters(any_tag=(2,), tier="vip"),
 ]
 
 
@@ -142,7 +145,17 @@ async def test_every_filter_walks_an_index_behind_the_wall(
             shop.id,
         )
         await rows("analyze customers")
+        await rows(
+            """
+            insert into customer_tags (shop_id, customer_id, tag_id, source, actor, assigned_at)
+            select $1, n, case when n % 1000 = 0 then 1 else 2 end, 'manual', 'ada', now()
+            from generate_series(2, 20000, 2) as n
+            returning 1
+            """,
+            shop.id,
+        )
         await rows("analyze customer_scores")
+        await rows("analyze customer_tags")
     query = repository._page(filters, after=False, numbered=False)
     explain = statement(text("select 1"))._replace(
         sql="explain (format text) " + query.sql, names=query.names, defaults=query.defaults
@@ -155,6 +168,7 @@ async def test_every_filter_walks_an_index_behind_the_wall(
     assert "Index" in page, plan
     assert "Seq Scan on customers" not in plan, plan
     assert "Seq Scan on customer_scores" not in plan, plan
+    assert "Seq Scan on customer_tags" not in plan, plan
 
 
 def test_filters_are_plain_values() -> None:

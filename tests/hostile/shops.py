@@ -11,6 +11,7 @@ from workers.house import House
 
 # A port that nobody listens on: deliveries fail, and their rows stay.
 NOWHERE = "http://127.0.0.1:1/hook"
+TAG = "a tag that is there"
 AS_FAST_AS_IT_GOES = {
     "reads_per_second": 100_000,
     "writes_per_second": 100_000,
@@ -44,6 +45,14 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     customer = {"identities": _known(own["mobile"]), "name": own["marker"], "store_id": own["own_store"]}
     made = await _made(api, "POST", "/v1/customers", customer)
     things |= {"customer_id": made["id"], "open_id": made["open_id"]}
+    token = await token_of(shop, api)
+    account = {"account_type": "YouZanAccount", "account_id": str(made["id"])}
+    await _made(
+        api,
+        "POST",
+        f"/api/youzan.scrm.tag.relation.add/4.0.0?access_token={token}",
+        account | {"tags": [{"tag_name": TAG}]},
+    )
     spare = [{"identities": [{"kind": "card_no", "value": f"C-{number}"}]} for number in range(4)]
     await _made(api, "POST", "/v1/customers/batch", {"customers": spare})
     consent = {"customer_id": made["id"], "channel": "webhook", "state": "granted", "source": "a till"}
@@ -81,7 +90,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         "job_id": run["job_id"],
         "run": run["run_id"],
     }
-    return Furnished(shop, api, await token_of(shop, api), things)
+    return Furnished(shop, api, token, things)
 
 
 def _own(shop: Shop) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from app.youzan.registry import APIS
 from tests.hostile import values
 from tests.hostile.conftest import Digest
 from tests.hostile.routes import leaves, replaced
-from tests.hostile.shops import Furnished
+from tests.hostile.shops import TAG, Furnished
 from tests.hostile.values import some
 from tests.hostile.wire import JSON, Answer, Headers, RawClient
 from tests.youzan.conftest import code_of, envelope
@@ -26,7 +26,8 @@ HOLE = "\x02here\x03"
 
 long = partial(pytest.param, marks=[pytest.mark.hostile_long, pytest.mark.timeout(3600)])
 
-_ACCOUNT = {"account_type": "FansID", "account_id": "77"}
+_ACCOUNT: dict[str, Any] = {"account_type": "FansID", "account_id": "77"}
+_TAGS: dict[str, Any] = {"tags": [{"tag_name": "text"}]}
 _PROFILE = {
     "name": "王小明",
     "gender": 1,
@@ -91,6 +92,24 @@ GOOD: dict[str, dict[str, Any]] = {
     "youzan.user.unionid.get": {"union_id": "uWx7"},
     "youzan.users.account.check": {"account_type": "UnionId", "account_id": "uWx7"},
     "youzan.users.weixin.follower.get": {"weixin_openid": "", "fans_id": 77, "fields": "sex,traded_money"},
+    "youzan.scrm.tag.relation.add": _ACCOUNT | _TAGS,
+    "youzan.scrm.tag.relation.delete": _ACCOUNT | _TAGS,
+    "youzan.scrm.tag.relation.get": _ACCOUNT,
+    "youzan.scrm.tagrelation.add": {"account": _ACCOUNT} | _TAGS,
+    "youzan.scrm.tagrelation.delete": {"account": _ACCOUNT} | _TAGS,
+    "youzan.scrm.tagrelation.query": {
+        "account": _ACCOUNT,
+        "display_type": 2,
+        "filter_invalid_tag": True,
+        "filter_category_tag": True,
+    },
+    "youzan.scrm.tag.addformany": {
+        "account_list_request_dtos": [{"account": _ACCOUNT, "user_tag_creates": [{"tag_name": TAG}]}]
+    },
+    "youzan.scrm.tag.category.get": {"tag_category_id": 0},
+    "youzan.users.weixin.follower.tags.add": {"fans_id": "77", "weixin_openid": "", "tags": "text,more"},
+    "youzan.users.weixin.follower.tags.get": {"fans_id": "77", "weixin_openid": ""},
+    "youzan.users.weixin.follower.tags.delete": {"fans_id": "77", "weixin_openid": "", "tags": "text,more"},
 }
 
 

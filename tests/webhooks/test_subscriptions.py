@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from app.access.entry import Entry
 from app.access.shops import Shop
+from app.tags import service as tags
 from tests.conftest import Api, MakeApi, Rows
 from tests.webhooks.receiver import Receiver
 
@@ -83,6 +85,23 @@ async def test_every_subscriber_is_told_once_and_nobody_else(
     states = await rows("select state from webhook_deliveries where shop_id = $1", shop.id)
     assert [row["state"] for row in states] == ["delivered"] * 3
     assert await rows("select id from domain_events where shop_id = $1", shop.id) == []
+
+
+async def test_tags_are_told(
+    entry: Entry, shop: Shop, people: Make, work: Work, subscribe: Make, receiver: Receiver
+) -> None:
+    endpoint = await subscribe(receiver, "tag.added", "tag.removed")
+    (number,) = await people(1)
+    async with entry.shop(shop.id) as (db, _):
+        await tags.add(db, shop.id, {number: ["vip"]}, source="manual", actor="ada")
+    async with entry.shop(shop.id) as (db, _):
+        await tags.remove(db, shop.id, {number: ["vip"]})
+    await work()
+    heard = [message.verify(endpoint["secret"]) for message in receiver.messages]
+    assert sorted(body["type"] for body in heard) == ["tag.added", "tag.removed"]
+    for body in heard:
+        assert set(body["data"]) == {"customer_id", "tag_id", "tag_name"}
+        assert (body["data"]["customer_id"], body["data"]["tag_name"]) == (number, "vip")
 
 
 async def test_after_a_rotation_both_secrets_sign_for_a_day(

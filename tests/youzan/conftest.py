@@ -31,6 +31,17 @@ USER_OPENID = "youzan.user.openid.getbyopenid/1.0.0"
 USER_UNIONID = "youzan.user.unionid.get/1.0.0"
 CHECK = "youzan.users.account.check/1.0.0"
 FOLLOWER = "youzan.users.weixin.follower.get/3.0.1"
+RELATION_ADD = "youzan.scrm.tag.relation.add/4.0.0"
+RELATION_DELETE = "youzan.scrm.tag.relation.delete/4.0.0"
+RELATION_GET = "youzan.scrm.tag.relation.get/4.0.0"
+TAGRELATION_ADD = "youzan.scrm.tagrelation.add/1.0.0"
+TAGRELATION_DELETE = "youzan.scrm.tagrelation.delete/1.0.0"
+TAGRELATION_QUERY = "youzan.scrm.tagrelation.query/1.0.0"
+FOR_MANY = "youzan.scrm.tag.addformany/1.0.0"
+CATEGORY = "youzan.scrm.tag.category.get/1.0.0"
+FOLLOWER_ADD = "youzan.users.weixin.follower.tags.add/3.0.0"
+FOLLOWER_GET = "youzan.users.weixin.follower.tags.get/3.0.0"
+FOLLOWER_DELETE = "youzan.users.weixin.follower.tags.delete/3.0.0"
 ALL = (
     CREATE,
     UPDATE,
@@ -58,6 +69,17 @@ ALL = (
     CHECK,
     FOLLOWER,
     "youzan.users.weixin.follower.get/3.0.0",
+    RELATION_ADD,
+    RELATION_DELETE,
+    RELATION_GET,
+    TAGRELATION_ADD,
+    TAGRELATION_DELETE,
+    TAGRELATION_QUERY,
+    FOR_MANY,
+    CATEGORY,
+    FOLLOWER_ADD,
+    FOLLOWER_GET,
+    FOLLOWER_DELETE,
 )
 NULLABLE = (USER_UNIONID,)  # nobody is no refusal there, but a `data` of null
 

@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 from tests.conftest import Rows
 from tests.youzan.conftest import (
     ALL,
+    CATEGORY,
     CHECK,
     CREATE,
     DETAIL,
     FOLLOWER,
+    FOLLOWER_ADD,
+    FOLLOWER_DELETE,
+    FOLLOWER_GET,
+    FOR_MANY,
     GET,
     GET_300,
     INFO,
@@ -25,10 +30,16 @@ from tests.youzan.conftest import (
     LIST_PHONE,
     LIST_YZOPENID,
     MEMBERS,
+    RELATION_ADD,
+    RELATION_DELETE,
+    RELATION_GET,
     REMARK,
     SEARCH,
     SEARCH_310,
     SEARCH_LIST,
+    TAGRELATION_ADD,
+    TAGRELATION_DELETE,
+    TAGRELATION_QUERY,
     UPDATE,
     USER_BASIC,
     USER_NUMBER,
@@ -64,7 +75,8 @@ async def test_creations_that_share_a_card_or_a_phone_leave_no_half_customer(fac
     assert len(await rows("select kind from identities where shop_id = $1", facade.shop.id)) == 2 * made
 
 
-ACCOUNT = {"account_type": "Mobile", "account_id": "13800000000"}
+ACCOUNT: dict[str, Any] = {"account_type": "Mobile", "account_id": "13800000000"}
+TAGS: dict[str, Any] = {"tags": [{"tag_name": "vip"}]}
 GOOD: dict[str, dict[str, Any]] = {
     CREATE: {
         "mobile": "13800000000",
@@ -137,6 +149,17 @@ GOOD: dict[str, dict[str, Any]] = {
     USER_UNIONID: {"union_id": "u"},
     CHECK: {"account_type": "Mobile", "account_id": "13800000000"},
     FOLLOWER: {"weixin_openid": "o", "fans_id": 5009, "fields": "nick,tags"},
+    RELATION_ADD: ACCOUNT | TAGS,
+    RELATION_DELETE: ACCOUNT | TAGS,
+    RELATION_GET: ACCOUNT,
+    TAGRELATION_ADD: {"account": ACCOUNT} | TAGS,
+    TAGRELATION_DELETE: {"account": ACCOUNT} | TAGS,
+    TAGRELATION_QUERY: {"account": ACCOUNT, "display_type": 2, "filter_invalid_tag": True, "filter_category_tag": True},
+    FOR_MANY: {"account_list_request_dtos": [{"account": ACCOUNT, "user_tag_creates": TAGS["tags"]}]},
+    CATEGORY: {"tag_category_id": 0},
+    FOLLOWER_ADD: {"weixin_openid": "o-1", "fans_id": 5009, "tags": "vip,new"},
+    FOLLOWER_GET: {"weixin_openid": "o-1", "fans_id": 5009},
+    FOLLOWER_DELETE: {"weixin_openid": "", "fans_id": 5009, "tags": "vip,new"},
 }
 
 NONSENSE = st.one_of(
@@ -209,7 +232,7 @@ async def test_strange_requests_get_an_envelope(
     assert code_of(envelope(answer)) in (4001, 4004, 4005, 4007, 4201, 4203)
 
 
-async def test_the_measured_calls_are_one_or_two_statements(facade: Facade, app: FastAPI) -> None:
+async def test_the_measured_calls_are_one_statement_for_each_kind_of_fact(facade: Facade, app: FastAPI) -> None:
     seen: list[str] = []
     open_id = await facade.create("13800000001", outer_card_no="C9")
     pool = app.state.entry.database._pool
@@ -219,7 +242,7 @@ async def test_the_measured_calls_are_one_or_two_statements(facade: Facade, app:
 
     async with Listening(pool, note):
         await facade.detail(open_id, "user_base,behavior,credit,tags,level,benefit_cards")
-    assert len(seen) == 4, seen  # BEGIN, the customer, the orders, COMMIT
+    assert len(seen) == 5, seen  # BEGIN, the customer, the orders, the tags, COMMIT
     seen.clear()
     async with Listening(pool, note):
         await facade.create("13800000002")

@@ -1,0 +1,49 @@
+"""Categories, tags, and who carries which."""
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, SmallInteger, Text
+
+from app.core.schema import instant, tenant_table
+
+NAME_LIMIT = 32
+
+tag_categories = tenant_table(
+    "tag_categories",
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("status", SmallInteger, nullable=False, server_default="0", comment="0 normal, 1 disabled"),
+    Column("add_rule", SmallInteger, nullable=False, server_default="0"),
+    Column("support_tag_type", SmallInteger, nullable=False, server_default="0"),
+    Column("sync_external", Boolean, nullable=False, server_default="false"),
+    instant("created_at", nullable=False),
+    instant("updated_at", nullable=False),
+    CheckConstraint("status in (0, 1)", name="status"),
+    Index("uq_tag_categories_name", "shop_id", "name", unique=True),
+)
+
+tags = tenant_table(
+    "tags",
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("category_id", BigInteger),
+    Column("status", SmallInteger, nullable=False, server_default="0", comment="0 normal, 1 disabled"),
+    instant("created_at", nullable=False),
+    instant("updated_at", nullable=False),
+    CheckConstraint("status in (0, 1)", name="status"),
+    CheckConstraint(f"length(name) between 1 and {NAME_LIMIT}", name="name"),
+    # One name is one tag, whatever its category: calls name tags without it.
+    Index("uq_tags_name", "shop_id", "name", unique=True),
+    Index("ix_tags_category", "shop_id", "category_id", "id"),
+)
+
+customer_tags = tenant_table(
+    "customer_tags",
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tag_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("actor", Text, nullable=False, comment="the API client, the operator or the rule"),
+    instant("assigned_at", nullable=False),
+    instant("valid_until"),
+    CheckConstraint("source in ('facade', 'manual', 'rule')", name="source"),
+    # lists by tag
+    Index("ix_customer_tags_tag", "shop_id", "tag_id", "customer_id"),
+)

@@ -1,0 +1,151 @@
+"""The tags room's SQL: sets in, sets out; unique indexes decide every race, and rows are locked in key order."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import bindparam as p
+from sqlalchemy import select, text
+
+from app.core.db import Connection, Row, statement
+from app.tags.models import tag_categories, tags
+
+Pair = tuple[int, int]  # customer, tag
+
+# Waits for a writer who makes the same name, and then finds it made. Sorted, so that writers wait in one order.
+MAKE = statement(
+    text(
+        """
+        insert into tags (shop_id, name, created_at, updated_at)
+        select :shop_id, t.name, cast(:moment as timestamptz), cast(:moment as timestamptz)
+        from unnest(cast(:names as text[])) as t (name)
+        order by t.name
+        on conflict do nothing
+        """
+    )
+)
+NAMED = statement(text("select id, name from tags where shop_id = :shop_id and name = any(cast(:names as text[]))"))
+
+# The customers are held, so that none is merged or erased meanwhile. An assignment that has run out is given anew;
+# one that holds is left as it is.
+ADD = statement(
+    text(
+        """
+        with present as (
+            select id from customers
+            where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) and status <> 'erased'
+            order by id for key share
+        )
+        insert into customer_tags as held (shop_id, customer_id, tag_id, source, actor, assigned_at, valid_until)
+        select :shop_id, t.customer_id, t.tag_id, cast(:source as text), cast(:actor as text),
+               cast(:moment as timestamptz), cast(:valid_until as timestamptz)
+        from unnest(cast(:customer_ids as bigint[]), cast(:tag_ids as bigint[])) as t (customer_id, tag_id)
+        join present on present.id = t.customer_id
+        order by t.customer_id, t.tag_id
+        on conflict (shop_id, customer_id, tag_id) do update
+            set source = excluded.source, actor = excluded.actor,
+                assigned_at = excluded.assigned_at, valid_until = excluded.valid_until
+            where held.valid_until <= excluded.assigned_at
+        returning customer_id, tag_id
+        """
+    )
+)
+REMOVE = statement(
+    text(
+        """
+        with held as (
+            select a.customer_id, a.tag_id
+            from unnest(cast(:customer_ids as bigint[]), cast(:tag_ids as bigint[])) as t (customer_id, tag_id)
+            join customer_tags a
+                on a.shop_id = :shop_id and a.customer_id = t.customer_id and a.tag_id = t.tag_id
+            order by a.customer_id, a.tag_id for update of a
+        )
+        delete from customer_tags a using held
+        where a.shop_id = :shop_id and a.customer_id = held.customer_id and a.tag_id = held.tag_id
+        returning a.customer_id, a.tag_id,
+                  (a.valid_until is null or a.valid_until > cast(:moment as timestamptz)) as carried
+        """
+    )
+)
+OF_CUSTOMERS = statement(
+    text(
+        """
+        select a.customer_id, t.id, t.name, t.status, c.id as category_id, c.name as category_name,
+               c.status as category_status, a.source, a.actor, a.assigned_at, a.valid_until
+        from customer_tags a
+        join tags t on t.shop_id = a.shop_id and t.id = a.tag_id
+        left join tag_categories c on c.shop_id = t.shop_id and c.id = t.category_id
+        where a.shop_id = :shop_id and a.customer_id = any(cast(:customer_ids as bigint[]))
+            and (a.valid_until is null or a.valid_until > now())
+        order by a.customer_id, a.assigned_at, a.tag_id
+        """
+    )
+)
+CATEGORY = statement(
+    select(tag_categories).where(tag_categories.c.shop_id == p("shop_id"), tag_categories.c.id == p("id"))
+)
+_LISTED: Final = select(tags.c.id, tags.c.name, tags.c.status).where(tags.c.shop_id == p("shop_id")).order_by(tags.c.id)
+OF_CATEGORY = statement(_LISTED.where(tags.c.category_id == p("id")))
+OF_NO_CATEGORY = statement(_LISTED.where(tags.c.category_id.is_(None)))
+
+
+async def make(db: Connection, shop_id: int, names: Collection[str], moment: datetime) -> None:
+    """Make the tags of these names that are not there."""
+    await db.execute(MAKE, shop_id=shop_id, names=list(names), moment=moment)
+
+
+async def named(db: Connection, shop_id: int, names: Collection[str]) -> dict[str, int]:
+    """The ids of the tags that there are, by name."""
+    rows = await db.fetch(NAMED, shop_id=shop_id, names=list(names))
+    return {row["name"]: row["id"] for row in rows}
+
+
+async def add(
+    db: Connection,
+    shop_id: int,
+    pairs: Collection[Pair],
+    moment: datetime,
+    *,
+    source: str,
+    actor: str,
+    valid_until: datetime | None,
+) -> list[Pair]:
+    """Assign each tag to its customer; a pair stands once. Returns the assignments that were not there.
+
+    Customers who are gone are passed over.
+    """
+    rows = await db.fetch(
+        ADD, shop_id=shop_id, moment=moment, source=source, actor=actor, valid_until=valid_until, **_arrays(pairs)
+    )
+    return [(row["customer_id"], row["tag_id"]) for row in rows]
+
+
+async def remove(db: Connection, shop_id: int, pairs: Collection[Pair], moment: datetime) -> list[Pair]:
+    """Take each tag from its customer. Returns the assignments that held until now."""
+    rows = await db.fetch(REMOVE, shop_id=shop_id, moment=moment, **_arrays(pairs))
+    return [(row["customer_id"], row["tag_id"]) for row in rows if row["carried"]]
+
+
+async def of_customers(db: Connection, shop_id: int, customer_ids: Sequence[int]) -> list[Row]:
+    """The tags that these customers carry now, by customer, oldest assignment first; a category is None where none is.
+
+    Each row: customer_id, id, name, status, category_id, category_name, category_status, source, actor, assigned_at,
+    valid_until.
+    """
+    return await db.fetch(OF_CUSTOMERS, shop_id=shop_id, customer_ids=list(customer_ids))
+
+
+async def category(db: Connection, shop_id: int, category_id: int) -> Row | None:
+    """The category's row, or None."""
+    return await db.fetch_one(CATEGORY, shop_id=shop_id, id=category_id)
+
+
+async def of_category(db: Connection, shop_id: int, category_id: int | None) -> list[Row]:
+    """Id, name and status of a category's tags, oldest first; of None: those without one."""
+    if category_id is None:
+        return await db.fetch(OF_NO_CATEGORY, shop_id=shop_id)
+    return await db.fetch(OF_CATEGORY, shop_id=shop_id, id=category_id)
+
+
+def _arrays(pairs: Collection[Pair]) -> dict[str, list[int]]:
+    return {"customer_ids": [customer for customer, _ in pairs], "tag_ids": [tag for _, tag in pairs]}
