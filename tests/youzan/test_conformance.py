@@ -14,10 +14,11 @@ from app.access.entry import Entry
 from app.access.shops import Shop, create_shop
 from app.core.config import Settings
 from tests.conftest import MakeApi
-from tests.youzan.conformance import clients, customers, signatures, tokens, transport
-from tests.youzan.conformance.world import ANONYMOUS_FAN, KNOWN, NAME, Row, World
+from tests.youzan.conformance import clients, customers, older, signatures, tags, tokens, transport, users
+from tests.youzan.conformance.world import ANONYMOUS_FAN, CARD, KNOWN, NAME, OPENID, UNIONID, Row, World
 
-TABLE = (*transport.ROWS, *signatures.ROWS, *tokens.ROWS, *customers.ROWS, *clients.ROWS)
+PARTS = (transport, signatures, tokens, customers, older, users, tags, clients)
+TABLE = tuple(row for part in PARTS for row in part.ROWS)
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +69,8 @@ async def world(served: str, entry: Entry, make_api: MakeApi) -> World:
             json={"mobile": KNOWN, "customer_create": known},
         )
         bearer = {"Authorization": f"Bearer {api.client.api_key}"}
-        fan = {"identities": [{"kind": "fans_id", "value": ANONYMOUS_FAN}]}
+        held = {"fans_id": ANONYMOUS_FAN, "wechat_openid": OPENID, "wechat_unionid": UNIONID, "card_no": CARD}
+        fan = {"identities": [{"kind": kind, "value": value} for kind, value in held.items()]}
         assert (await http.post("/v1/customers", json=fan, headers=bearer)).status_code == 201
     created = made.json()["data"]
     return World(served, api, shop, token, created["yz_open_id"], created["account_id"])

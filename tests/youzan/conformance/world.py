@@ -10,10 +10,13 @@ import httpx
 
 from app.access.shops import Shop
 from tests.conftest import Api
-from tests.youzan.conformance.patterns import fits
+from tests.youzan.conformance.patterns import Has, Maybe, fits
 
 KNOWN: Final = "13912345678"
 ANONYMOUS_FAN: Final = "900001"
+OPENID: Final = "oWx7"
+UNIONID: Final = "uWx7"
+CARD: Final = "C-900001"
 NAME: Final = "李小花"
 
 Value = Any  # JSON, with callables of the world where a value is only known at run time
@@ -42,6 +45,8 @@ class World:
             return self.told(value(self))
         if isinstance(value, dict):
             return {key: self.told(item) for key, item in value.items()}
+        if isinstance(value, Has | Maybe):
+            return type(value)(self.told(value.pattern))
         return [self.told(item) for item in value] if isinstance(value, list) else value
 
 
