@@ -6,9 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.access.schemas import ClientId
 from app.touches.schemas import TouchRead
 
 Kind = Literal["customer.created", "customer.updated", "order.paid", "tier.changed", "touch.requested"]
+Format = Literal["standard", "youzan"]
 DeliveryState = Literal["pending", "sending", "delivered", "failed", "cancelled", "quarantined"]
 Kinds = Annotated[list[Kind], Field(min_length=1), AfterValidator(lambda kinds: sorted(set(kinds)))]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -21,6 +23,12 @@ class EndpointCreate(BaseModel):
 
     url: Url
     kinds: Kinds
+    format: Format = Field(
+        default="standard", description="Standard Webhooks, or Youzan's message push, which tells of customers only"
+    )
+    client_id: ClientId | None = Field(
+        default=None, description="The app that messages in Youzan's form name; by default the caller"
+    )
 
 
 class EndpointUpdate(BaseModel):
@@ -39,6 +47,8 @@ class EndpointRead(BaseModel):
     id: UUID
     url: str
     kinds: list[str]
+    format: Format
+    client_id: str | None = Field(description="The app that messages in Youzan's form name")
     enabled: bool
     reason: str | None = Field(description="Why it was disabled")
     failing_since: datetime | None = Field(description="Since when every attempt has failed")
