@@ -10,6 +10,7 @@ import pytest
 from app.access.entry import Entry
 from app.access.shops import Shop
 from app.customers import service as customers
+from app.push import jobs
 from app.push.jobs import apply_due
 from tests.conftest import Api, Rows
 from tests.push.sender import Sender, customer, md5, refund, trade
@@ -409,3 +410,23 @@ async def test_workers_side_by_side_apply_each_message_once(
     async with entry.shop(shop.id) as (db, of):
         names = {(await customers.get(db, of, row["id"])).profile["name"] for row in stored}
     assert names == {f"第{newest}版"}
+
+
+async def test_an_older_word_waits_for_a_newer_one_that_is_being_applied(
+    sender: Sender, entry: Entry, api: Api, shop: Shop, kept: Kept
+) -> None:
+    """Two workers, each with one of two messages about one customer: the older must not be written last."""
+    await sender.push(*EVENT, customer(), status="CUSTOMER_CREATED", version=NOW)
+    await apply_due(entry, shop.id)
+    await sender.push(*EVENT, customer(name="newer"), status="CUSTOMER_UPDATED", version=NOW + 2)
+    await sender.push(*EVENT, customer(name="older"), status="CUSTOMER_UPDATED", version=NOW + 1)
+    async with entry.shop(shop.id) as (db, of):
+        assert await jobs._apply_due(db, of, ids=entry.ids, limit=1) == 1
+        other = asyncio.create_task(apply_due(entry, shop.id, limit=1))
+        await asyncio.sleep(0.3)
+        assert not other.done()
+    assert await other == 1
+    found = await look_up(api, "external_id", "8801", "youzan")
+    assert found is not None
+    assert found["name"] == "newer"
+    assert [row["note"] for row in await kept()] == [None, None, "stale"]

@@ -170,3 +170,20 @@ async def test_only_the_webhooks_scope_manages_sources_and_messages(make_api: Ma
     assert (await api.get("/v1/push-sources")).status_code == 403
     assert (await api.post("/v1/push-sources", {"client_id": "a", "client_secret": "b"})).status_code == 403
     assert (await api.get("/v1/push-messages")).status_code == 403
+
+
+async def test_what_cannot_be_committed_is_not_acknowledged(sender: Sender, rows: Rows, kept: Kept) -> None:
+    """The insert succeeds and the commit does not."""
+    await rows("create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$")
+    await rows(
+        "create constraint trigger refusing after insert on push_messages deferrable initially deferred "
+        "for each row execute function refuse()"
+    )
+    told = sender.body(*EVENT, customer())
+    try:
+        answer = await sender.send(told)
+        assert (answer.status_code, answer.json()) == (500, NOT_TAKEN)
+        assert await kept() == []
+    finally:
+        await rows("drop function refuse cascade")
+    assert (await sender.send(told)).json() == TAKEN
