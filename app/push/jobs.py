@@ -270,6 +270,8 @@ async def _carry_out(db: Connection, shop: Shop, ids: CustomerIds, units: list[_
     except RETRIABLE:
         raise  # the whole step runs again
     except Exception as error:
+        if db.is_lost():
+            raise  # nobody's fault
         if len(units) == 1:
             return _failed(units[0], error)
     for unit in units:
@@ -280,6 +282,8 @@ async def _carry_out(db: Connection, shop: Shop, ids: CustomerIds, units: list[_
         except RETRIABLE:
             raise
         except Exception as error:
+            if db.is_lost():
+                raise
             _failed(unit, error)
 
 

@@ -6,9 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.access.entry import Entry
 from app.access.shops import Shop
+from app.core.db import Connection, statement
+from app.core.errors import DatabaseUnavailable
 from app.customers import service as customers
 from app.push import jobs
 from app.push.jobs import apply_due
@@ -430,3 +433,23 @@ async def test_an_older_word_waits_for_a_newer_one_that_is_being_applied(
     assert found is not None
     assert found["name"] == "newer"
     assert [row["note"] for row in await kept()] == [None, None, "stale"]
+
+
+async def test_a_server_that_goes_away_counts_against_no_message(
+    sender: Sender, entry: Entry, rows: Rows, shop: Shop, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        await sender.push("trade_TradePaid", f"E{number}", trade(f"E{number}"), version=NOW)
+    real, own_pid = jobs._together, statement(text("select pg_backend_pid()"))
+
+    async def cut(db: Connection, *arguments: Any) -> None:
+        await rows("select pg_terminate_backend($1)", await db.fetch_value(own_pid))
+        await real(db, *arguments)
+
+    monkeypatch.setattr(jobs, "_together", cut)
+    with pytest.raises(DatabaseUnavailable):
+        await apply_due(entry, shop.id)
+    monkeypatch.setattr(jobs, "_together", real)
+    assert {(row["state"], row["failures"]) for row in await kept()} == {("pending", 0)}
+    assert await apply_due(entry, shop.id) == 3
+    assert {(row["state"], row["failures"]) for row in await kept()} == {("applied", 0)}
