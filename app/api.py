@@ -8,6 +8,8 @@ import app.consent.router
 import app.customers.router
 import app.directory.router
 import app.orders.router
+import app.push.receiver
+import app.push.router
 import app.refresh.router
 import app.scoring.router
 import app.touches.router
@@ -24,8 +26,9 @@ V1: tuple[APIRouter, ...] = (
     app.refresh.router.router,
     app.touches.router.router,
     app.webhooks.router.router,
+    app.push.router.router,
     app.changes.router.router,
 )
 
 # Spoken in Youzan's envelopes and described by Youzan's documents, so it is no part of our contract.
-FACADE = app.youzan.router.ROUTES
+FACADE = (*app.youzan.router.ROUTES, *app.push.receiver.ROUTES)

@@ -20,6 +20,8 @@ from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
 from app.privacy import rekey
+from app.push import repository as push
+from app.push.jobs import apply_due
 from app.refresh import rescore
 from app.refresh.jobs import ask_for_nightly_run, refresh_changed
 from app.touches import repository as touches
@@ -64,6 +66,7 @@ class House:
                 ),
                 touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
                 changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(fan_out, self.entry)),
+                push.PUSH_BELL: Work(push.HAS_DUE, partial(apply_due, self.entry)),
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
                 queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
             },

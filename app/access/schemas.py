@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.access.settings import ShopSettings
 
 StoreId = Annotated[int, Field(ge=1, lt=2**53)]
+# Plain enough for the access log, which names it.
+ClientId = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
 class ShopRead(BaseModel):

@@ -109,6 +109,12 @@ class Connection:
         """After the commit, tell the workers that this shop has work of that kind."""
         self.rings.add(bell)
 
+    def is_lost(self) -> bool:
+        """Whether the server went away meanwhile, so that nothing more can be run here."""
+        with contextlib.suppress(asyncpg.InterfaceError):  # taken back by the pool, it refuses even this question
+            return bool(self._raw.is_closed())
+        return True
+
     @asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:
         """Undo only this block when it raises. asyncpg's own refuses a transaction that it did not begin."""

@@ -15,3 +15,4 @@ DELIVERIES = Counter("kehu_deliveries", "Webhook delivery attempts by result", [
 TOUCHES = Counter("kehu_touches", "Touches by final state", ["state"])
 BELL_FAILURES = Counter("kehu_bell_failures", "Wake-ups that Redis did not take; polling covers them")
 BELL_UP = Gauge("kehu_bell_up", "1 while Redis takes wake-ups")
+PUSHES = Counter("kehu_pushes", "Youzan messages received, refused and applied, by result", ["result"])

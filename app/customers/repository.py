@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import BigInteger, any_, cast, select, text
 from sqlalchemy import bindparam as p
-from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.changes.repository import CHANGES_BELL, EVENTS_BELL
 from app.core.db import Connection, Row, statement
@@ -112,6 +113,14 @@ GET = statement(
     )
     .where(customers.c.shop_id == p("shop_id"), customers.c.id == p("id"))
 )
+GET_MANY = statement(
+    select(customers, person_keys.c.wrapped)
+    .join(
+        person_keys,
+        (person_keys.c.shop_id == customers.c.shop_id) & (person_keys.c.customer_id == customers.c.origin_customer_id),
+    )
+    .where(customers.c.shop_id == p("shop_id"), customers.c.id == any_(cast(p("ids"), ARRAY(BigInteger))))
+)
 IDENTITIES_OF = statement(
     select(
         identities.c.kind,
@@ -191,6 +200,11 @@ async def update(
 async def get(db: Connection, shop_id: int, customer_id: int) -> Row | None:
     """The customer with its wrapped key, or None."""
     return await db.fetch_one(GET, shop_id=shop_id, id=customer_id)
+
+
+async def get_many(db: Connection, shop_id: int, ids: Sequence[int]) -> list[Row]:
+    """The customers that are there, with their wrapped keys, in no order."""
+    return await db.fetch(GET_MANY, shop_id=shop_id, ids=list(ids))
 
 
 async def identities_of(db: Connection, shop_id: int, customer_id: int) -> list[Row]:

@@ -26,8 +26,9 @@ REFUSED: Final = "refused"
 class Write:
     """One customer to create, find or change.
 
-    `fields` holds only what was sent; None clears. `customer_id` names the customer when the caller already knows.
-    `told` is added to the data of the event that tells of a change, so that the caller knows its own again.
+    `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
+    `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
+    of a change, so that the caller knows its own again.
     """
 
     identities: Sequence[IdentityWrite]
@@ -293,12 +294,12 @@ async def _change(
 
 
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:
-    """The profile after a write. A mobile that is new to the customer becomes the one that is shown."""
+    """The profile after a write. A mobile that is new to the customer is shown from now on, unless the write says."""
     after = before | fields
     after["gender"] = after["gender"] or 0
     after["mobile_verified"] = bool(after["mobile_verified"])
     mobile = next((claim.identity.value for claim in new_claims if claim.kind == "mobile"), None)
-    if mobile is not None:
+    if mobile is not None and "mobile" not in fields:
         after["mobile"] = mobile
     return after
 

@@ -83,6 +83,27 @@ ORDER_CUSTOMERS = statement(
     )
 )
 
+# Only what the order can be: further than created needs a payment, and a paid order does not go back.
+SET_STATUS = statement(
+    text(
+        """
+        with written as (
+            update orders o set
+                status = t.status, source_version = t.source_version, payload_hash = t.payload_hash
+            from unnest(cast(:order_nos as text[]), cast(:statuses as text[]), cast(:versions as bigint[]),
+                        cast(:hashes as bytea[])) as t (order_no, status, source_version, payload_hash)
+            where o.shop_id = :shop_id and o.order_no = any(cast(:order_nos as text[])) and o.order_no = t.order_no
+                and (t.source_version, t.payload_hash) > (o.source_version, o.payload_hash)
+                and (t.status = 'closed' or (t.status = 'created') = (o.paid_at is null))
+            returning o.order_no
+        )
+        select o.order_no, o.customer_id, o.paid_at is not null as paid, w.order_no is not null as written
+        from orders o left join written w on w.order_no = o.order_no
+        where o.shop_id = :shop_id and o.order_no = any(cast(:order_nos as text[]))
+        """
+    )
+)
+
 PUT_REFUND = statement(
     text(
         """

@@ -99,6 +99,13 @@ class RefundWrite(Versioned):
     refunded_at: Moment
 
 
+class StatusWrite(Versioned):
+    """How far an order is now, from a source that tells no more of it."""
+
+    order_no: Number
+    status: Status
+
+
 class RefundResult(BaseModel):
     """What became of a refund. `waiting`: its order has not come yet."""
 

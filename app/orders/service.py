@@ -14,7 +14,7 @@ from app.customers import service as customers
 from app.customers.service import CREATED, UNCHANGED, UPDATED, Outcome, Write
 from app.orders import repository
 from app.orders.repository import ITEM_ARRAYS, ORDER_ARRAYS
-from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, Versioned
+from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, StatusWrite, Versioned
 
 _SETTLE_LIMIT: Final = 1000
 
@@ -74,6 +74,25 @@ async def put_refund(db: Connection, shop: Shop, refund: RefundWrite) -> RefundR
         db.ring(repository.REFUNDS_BELL)
     status = UNCHANGED if not row["written"] else UPDATED if row["known"] else CREATED
     return RefundResult(refund_no=refund.refund_no, status=status, waiting=row["customer_id"] is None)
+
+
+async def set_statuses(db: Connection, shop: Shop, moves: Sequence[StatusWrite]) -> dict[str, Row]:
+    """Say how far orders are that are known; newer versions win, as for whole orders. One move for each order.
+
+    Returns: by order number the orders that are there: customer_id, paid, and written (false: what is kept is newer,
+        or the order is not paid and cannot be that far).
+    """
+    moment = clock.now()
+    rows = await db.fetch(
+        repository.SET_STATUS,
+        shop_id=shop.id,
+        order_nos=[move.order_no for move in moves],
+        statuses=[move.status for move in moves],
+        versions=[source_version(move, shop) for move in moves],
+        hashes=[fingerprint(move.model_dump_json().encode()) for move in moves],
+    )
+    await changes.mark_changed(db, shop.id, sorted({row["customer_id"] for row in rows if row["written"]}), moment)
+    return {row["order_no"]: row for row in rows}
 
 
 async def settle_refunds(db: Connection, shop: Shop) -> int:

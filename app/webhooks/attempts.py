@@ -15,7 +15,9 @@ from app.core import clock
 from app.core.db import Row
 from app.core.outbound import Ambiguous, Outbound, OutboundError
 from app.core.targets import Network
-from app.webhooks.schedule import parse_retry_after
+from app.webhooks import youzan
+from app.webhooks.queue import HEARTBEAT
+from app.webhooks.schedule import DELAYS_SECONDS, parse_retry_after
 from app.webhooks.signing import sign
 from app.webhooks.verdicts import Verdict, judge
 
@@ -23,17 +25,30 @@ log = structlog.get_logger(__name__)
 
 
 class Target(NamedTuple):
-    """Where claimed messages go. No attempt begins after the deadline (monotonic): its result would miss the lease."""
+    """Where claimed messages go. No attempt begins after the deadline (monotonic): its result would miss the lease.
+
+    `push`: the messages in Youzan's form, for an endpoint that expects it.
+    """
 
     url: str
     secrets: list[str]
     deadline: float
     failing: bool
+    push: youzan.Push | None = None
+
+    def delays(self, row: Row) -> Sequence[float]:
+        """The waits between attempts. A heartbeat asks about now, so it is not repeated."""
+        if row["kind"] == HEARTBEAT:
+            return ()
+        return DELAYS_SECONDS if self.push is None else youzan.DELAYS_SECONDS
 
 
 @dataclass(slots=True)
 class Attempt:
-    """What became of one claimed delivery. `moment` None: nothing was sent. `released`: it does not count."""
+    """What became of one claimed delivery. `moment` None: nothing was sent. `released`: it does not count.
+
+    `acknowledged`: whether the reply's body accepts it, None where its status alone does.
+    """
 
     row: Row
     moment: datetime | None = None
@@ -42,13 +57,23 @@ class Attempt:
     error: str | None = None
     retry_after: float | None = None
     released: bool = True
+    acknowledged: bool | None = None
+    delays: Sequence[float] = DELAYS_SECONDS
 
     def verdict(self) -> Verdict:
         """What it means for the delivery."""
         if self.released:
             return Verdict("pending", self.error)
         jitter = random.random()  # noqa: S311 spreads load, guards nothing
-        return judge(self.status, self.error, self.row["failures"], retry_after=self.retry_after, jitter=jitter)
+        return judge(
+            self.status,
+            self.error,
+            self.row["failures"],
+            retry_after=self.retry_after,
+            jitter=jitter,
+            delays=self.delays,
+            acknowledged=self.acknowledged,
+        )
 
 
 class Clients:
@@ -63,11 +88,11 @@ class Clients:
 
     async def send(self, target: Target, row: Row) -> Attempt:
         """Send one message, once, unless it is too late for it. Never raises."""
-        attempt = Attempt(row)
+        attempt = Attempt(row, delays=target.delays(row))
         if time.monotonic() > target.deadline:
             return attempt
         attempt.moment, started = clock.now(), time.monotonic()
-        client = self._idle.pop() if self._idle else self._new()
+        client = self._idle.pop() if self._idle else self._new(target)
         try:
             await _post(client, target, attempt)
         except asyncio.CancelledError:  # whoever cancels an attempt wants to know how far it came
@@ -90,10 +115,10 @@ class Clients:
         for client in self._all:
             await client.aclose()
 
-    def _new(self) -> Outbound:
+    def _new(self, target: Target) -> Outbound:
         client = Outbound(
             allow_networks=self._allow_networks,
-            timeout_seconds=self._timeout,
+            timeout_seconds=min(self._timeout, youzan.TIMEOUT_SECONDS) if target.push else self._timeout,
             max_connections=1,
             max_keepalive_connections=1,
             tls=self._tls,
@@ -103,8 +128,14 @@ class Clients:
 
 
 async def _post(client: Outbound, target: Target, attempt: Attempt) -> None:
-    body = attempt.row["body"].encode()
-    headers = sign(target.secrets, attempt.row["message_id"], int(time.time()), body)
+    if target.push is None:
+        body = attempt.row["body"].encode()
+        headers = sign(target.secrets, attempt.row["message_id"], int(time.time()), body)
+    else:
+        body, headers = target.push.request(attempt.row)
+        attempt.acknowledged = False
     reply = await client.post(target.url, body, headers | {"content-type": "application/json"})
     attempt.status = reply.status
+    if target.push is not None:
+        attempt.acknowledged = youzan.acknowledged(reply.status, reply.body)
     attempt.retry_after = parse_retry_after(reply.headers.get("retry-after"), time.time())

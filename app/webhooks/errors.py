@@ -15,6 +15,12 @@ class DeliveryNotFound(NotFound):
     code, title = "delivery_not_found", "There is no such delivery in this shop"
 
 
+class EndpointDisabled(Conflict):
+    """Nothing is sent to it."""
+
+    code, title = "webhook_disabled", "The webhook is disabled; enable it first"
+
+
 class UrlRefused(Unprocessable):
     """An address that this installation does not call."""
 

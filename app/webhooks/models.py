@@ -1,6 +1,6 @@
 """Subscriptions, the messages owed to them, and each attempt to deliver one."""
 
-from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, LargeBinary, Text, Uuid
+from sqlalchemy import Boolean, CheckConstraint, Column, Float, Index, Integer, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.schema import instant, tenant_table
@@ -17,7 +17,17 @@ webhook_endpoints = tenant_table(
     Column("reason", Text, comment="why it was disabled"),
     instant("failing_since"),
     instant("created_at", nullable=False),
+    Column("format", Text, nullable=False, server_default="standard"),
+    Column("client_id", Text, comment="named in Youzan's form"),
+    Column(
+        "unmasked",
+        Boolean,
+        nullable=False,
+        server_default="false",
+        comment="whoever set the address may see personal fields",
+    ),
     CheckConstraint("state in ('enabled', 'disabled')", name="state"),
+    CheckConstraint("format in ('standard', 'youzan')", name="format"),
 )
 
 # The id is derived from (endpoint, event): fanning out twice owes one message. A touch's delivery has the touch's

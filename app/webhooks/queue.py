@@ -11,6 +11,7 @@ from app.core.db import Connection, Row, statement
 from app.webhooks.models import webhook_endpoints
 
 DELIVERIES_BELL: Final = "deliveries"
+HEARTBEAT: Final = "heartbeat"  # a kind that is asked for, and no fact
 CRASHES_BEFORE_QUARANTINE: Final = 3
 FAILING_DAYS: Final = 3
 
@@ -69,7 +70,7 @@ CLAIM = statement(
             where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'pending' and due_at <= now()
             order by due_at limit :limit for update skip locked
         ))
-        returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.body, d.state
+        returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.kind, d.body, d.state
         """
     )
 )
@@ -90,7 +91,7 @@ CLAIM_ABANDONED = statement(
             where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'sending' and due_at <= now()
             order by due_at limit 1 for update skip locked
         ))
-        returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.body, d.state
+        returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.kind, d.body, d.state
         """
     )
 )

@@ -14,8 +14,8 @@ from app.webhooks.models import webhook_attempts, webhook_deliveries, webhook_en
 ADD_ENDPOINT = statement(
     text(
         """
-        insert into webhook_endpoints (shop_id, id, url, kinds, secret, created_at)
-        values (:shop_id, :id, :url, :kinds, :secret, :moment)
+        insert into webhook_endpoints (shop_id, id, url, kinds, secret, format, client_id, unmasked, created_at)
+        values (:shop_id, :id, :url, :kinds, :secret, :format, :client_id, :unmasked, :moment)
         returning *
         """
     )
@@ -34,12 +34,14 @@ LIST_ENDPOINTS = statement(
     .order_by(webhook_endpoints.c.id)
     .limit(p("limit"))
 )
+# Who sends the messages elsewhere must itself be allowed to see what is in them.
 CHANGE_ENDPOINT = statement(
     text(
         """
         update webhook_endpoints set
             url = coalesce(cast(:url as text), url),
             kinds = coalesce(cast(:kinds as text[]), kinds),
+            unmasked = unmasked and (cast(:url as text) is null or cast(:unmasked as boolean)),
             state = case cast(:enabled as boolean) when true then 'enabled' when false then 'disabled' else state end,
             reason = case cast(:enabled as boolean) when true then null when false then 'by_request' else reason end,
             failing_since = case when cast(:enabled as boolean) then null else failing_since end
@@ -117,7 +119,10 @@ async def get_endpoint(db: Connection, shop_id: int, endpoint_id: UUID) -> Row |
 
 
 async def change_endpoint(db: Connection, shop_id: int, endpoint_id: UUID, values: Mapping[str, Any]) -> Row | None:
-    """Write url, kinds and enabled; None keeps. None when there is no such subscription."""
+    """Write url, kinds and enabled; None keeps. `unmasked`: whether the caller may see personal fields.
+
+    Returns: None when there is no such subscription.
+    """
     return await db.fetch_one(CHANGE_ENDPOINT, shop_id=shop_id, id=endpoint_id, **values)
 
 

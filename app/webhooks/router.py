@@ -17,7 +17,7 @@ from app.core.targets import Network
 from app.touches import repository as touches
 from app.touches.errors import TouchNotFound
 from app.webhooks import repository, service
-from app.webhooks.errors import DeliveryNotFound, EndpointNotFound, NotResendable, UrlRefused
+from app.webhooks.errors import DeliveryNotFound, EndpointDisabled, EndpointNotFound, NotResendable, UrlRefused
 from app.webhooks.schemas import (
     AttemptRead,
     DeliveryDetail,
@@ -42,7 +42,7 @@ _NEWEST: Final = datetime(9999, 1, 1, tzinfo=UTC), UUID(int=2**128 - 1)
 @router.post("/webhooks", status_code=201, responses=problems(UrlRefused))
 async def create_endpoint(request: Request, call: Caller, body: EndpointCreate) -> EndpointCreated:
     """Subscribe a URL to kinds of facts. The signing secret is shown only here."""
-    row, secret = await service.create(call.db, call.shop, body, _allowed_networks(request))
+    row, secret = await service.create(call.db, call.shop, call.caller, body, _allowed_networks(request))
     return EndpointCreated(**_endpoint(row), secret=secret)
 
 
@@ -86,7 +86,9 @@ async def get_endpoint(call: Caller, endpoint_id: UUID) -> EndpointRead:
 async def change_endpoint(request: Request, call: Caller, endpoint_id: UUID, body: EndpointUpdate) -> EndpointRead:
     """Change what was sent. Enabling takes up what is still owed."""
     return EndpointRead(
-        **_endpoint(await service.change(call.db, call.shop, endpoint_id, body, _allowed_networks(request)))
+        **_endpoint(
+            await service.change(call.db, call.shop, call.caller, endpoint_id, body, _allowed_networks(request))
+        )
     )
 
 
@@ -101,6 +103,14 @@ async def rotate_secret(call: Caller, endpoint_id: UUID) -> EndpointCreated:
     """A new signing secret, shown only here. For 24 hours messages carry a signature of the one before as well."""
     row, secret = await service.rotate_secret(call.db, call.shop, endpoint_id)
     return EndpointCreated(**_endpoint(row), secret=secret)
+
+
+@router.post(
+    "/webhooks/{endpoint_id}/heartbeats", status_code=202, responses=problems(EndpointNotFound, EndpointDisabled)
+)
+async def send_heartbeat(call: Caller, endpoint_id: UUID) -> DeliveryRead:
+    """Send a message that means nothing, once; in Youzan's form one with `test: true`. Its delivery says what came."""
+    return DeliveryRead(**await service.heartbeat(call.db, call.shop, endpoint_id))
 
 
 @router.get("/webhooks/{endpoint_id}/deliveries", responses=problems(EndpointNotFound))
@@ -149,6 +159,8 @@ def _endpoint(row: Row) -> dict[str, Any]:
         "id": row["id"],
         "url": row["url"],
         "kinds": row["kinds"],
+        "format": row["format"],
+        "client_id": row["client_id"],
         "enabled": row["state"] == "enabled",
         "reason": row["reason"],
         "failing_since": row["failing_since"],

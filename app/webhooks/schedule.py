@@ -1,6 +1,7 @@
 """When a failed delivery is tried again: eight attempts over about three days."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -12,7 +13,9 @@ MAX_ATTEMPTS = len(DELAYS_SECONDS) + 1
 MAX_RETRY_AFTER_SECONDS = 21_600.0
 
 
-def next_delay_seconds(attempt: int, retry_after: float | None, jitter: float) -> float | None:
+def next_delay_seconds(
+    attempt: int, retry_after: float | None, jitter: float, delays: Sequence[float] = DELAYS_SECONDS
+) -> float | None:
     """Seconds to wait after a failed attempt; None once the attempts are used up.
 
     Args:
@@ -20,13 +23,14 @@ def next_delay_seconds(attempt: int, retry_after: float | None, jitter: float) -
         retry_after: seconds the receiver asked for. Never undercut, up to MAX_RETRY_AFTER_SECONDS.
         jitter: a random number from 0 to 1, passed in. Spreads the schedule by a fifth to either side, and
             what a receiver asked for by a tenth upwards, so that held-back deliveries do not return as one.
+        delays: the schedule, for forms of message that have one of their own.
     Raises: ValueError if attempt or jitter is out of range.
     """
     if attempt < 1 or not 0 <= jitter <= 1:
         raise ValueError("attempt counts from 1, jitter lies between 0 and 1")
-    if attempt >= MAX_ATTEMPTS:
+    if attempt > len(delays):
         return None
-    delay = DELAYS_SECONDS[attempt - 1] * (0.8 + 0.4 * jitter)
+    delay = delays[attempt - 1] * (0.8 + 0.4 * jitter)
     asked = min(retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)
     return max(delay, asked * (1 + 0.1 * jitter))
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.access.schemas import ClientId
 from app.touches.schemas import TouchRead
 
 Kind = Literal[
@@ -17,6 +18,7 @@ Kind = Literal[
     "tier.changed",
     "touch.requested",
 ]
+Format = Literal["standard", "youzan"]
 DeliveryState = Literal["pending", "sending", "delivered", "failed", "cancelled", "quarantined"]
 Kinds = Annotated[list[Kind], Field(min_length=1), AfterValidator(lambda kinds: sorted(set(kinds)))]
 Url = Annotated[str, Field(min_length=1, max_length=2048)]
@@ -29,6 +31,12 @@ class EndpointCreate(BaseModel):
 
     url: Url
     kinds: Kinds
+    format: Format = Field(
+        default="standard", description="Standard Webhooks, or Youzan's message push, which tells of customers only"
+    )
+    client_id: ClientId | None = Field(
+        default=None, description="The app that messages in Youzan's form name; by default the caller"
+    )
 
 
 class EndpointUpdate(BaseModel):
@@ -47,6 +55,8 @@ class EndpointRead(BaseModel):
     id: UUID
     url: str
     kinds: list[str]
+    format: Format
+    client_id: str | None = Field(description="The app that messages in Youzan's form name")
     enabled: bool
     reason: str | None = Field(description="Why it was disabled")
     failing_since: datetime | None = Field(description="Since when every attempt has failed")

@@ -5,15 +5,19 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
+
+from app.access.entry import Caller
 from app.access.shops import Shop
 from app.core import clock
 from app.core.db import Connection, Row
+from app.core.errors import Unprocessable
 from app.core.ids import new_id
 from app.core.targets import BadUrl, Network, check_url
 from app.touches import service as touches
 from app.touches.repository import Outcome
-from app.webhooks import queue, repository, signing
-from app.webhooks.errors import DeliveryNotFound, EndpointNotFound, NotResendable, UrlRefused
+from app.webhooks import queue, repository, signing, youzan
+from app.webhooks.errors import DeliveryNotFound, EndpointDisabled, EndpointNotFound, NotResendable, UrlRefused
 from app.webhooks.schemas import EndpointCreate, EndpointUpdate
 
 OLD_SECRET_GRACE: Final = timedelta(hours=24)
@@ -22,10 +26,11 @@ _SECRET: Final = "webhook_endpoints.secret"  # noqa: S105 the name of a column
 
 
 async def create(
-    db: Connection, shop: Shop, wanted: EndpointCreate, allow_networks: Sequence[Network]
+    db: Connection, shop: Shop, caller: Caller, wanted: EndpointCreate, allow_networks: Sequence[Network]
 ) -> tuple[Row, str]:
-    """Subscribe. Returns the endpoint and its signing secret. Raises UrlRefused."""
+    """Subscribe. Returns the endpoint and its signing secret. Raises UrlRefused, Unprocessable."""
     _check(wanted.url, allow_networks)
+    _check_kinds(wanted.format, wanted.kinds)
     secret = signing.new_secret()
     row = await db.fetch_one(
         repository.ADD_ENDPOINT,
@@ -34,6 +39,9 @@ async def create(
         url=wanted.url,
         kinds=list(wanted.kinds),
         secret=shop.keys.seal(_SECRET, secret),
+        format=wanted.format,
+        client_id=(wanted.client_id or caller.client_id) if wanted.format == youzan.FORMAT else None,
+        unmasked=caller.unmasked,
         moment=clock.now(),
     )
     assert row is not None  # noqa: S101 inserted
@@ -41,12 +49,26 @@ async def create(
 
 
 async def change(
-    db: Connection, shop: Shop, endpoint_id: UUID, wanted: EndpointUpdate, allow_networks: Sequence[Network]
+    db: Connection,
+    shop: Shop,
+    caller: Caller,
+    endpoint_id: UUID,
+    wanted: EndpointUpdate,
+    allow_networks: Sequence[Network],
 ) -> Row:
-    """Change what was sent; enabling takes up what is still owed. Raises UrlRefused, EndpointNotFound."""
+    """Change what was sent; enabling takes up what is still owed.
+
+    Raises: UrlRefused, EndpointNotFound, Unprocessable.
+    """
     if wanted.url is not None:
         _check(wanted.url, allow_networks)
-    row = await repository.change_endpoint(db, shop.id, endpoint_id, wanted.model_dump())
+    if wanted.kinds is not None:
+        before = await repository.get_endpoint(db, shop.id, endpoint_id)
+        if before is None:
+            raise EndpointNotFound(field="endpoint_id")
+        _check_kinds(before["format"], wanted.kinds)
+    changes = wanted.model_dump() | {"unmasked": caller.unmasked}
+    row = await repository.change_endpoint(db, shop.id, endpoint_id, changes)
     if row is None:
         raise EndpointNotFound(field="endpoint_id")
     db.ring(queue.DELIVERIES_BELL)
@@ -100,12 +122,37 @@ async def resend(db: Connection, shop: Shop, delivery_id: UUID) -> Row:
     return resent
 
 
+async def heartbeat(db: Connection, shop: Shop, endpoint_id: UUID) -> Row:
+    """Owe an endpoint a message that only asks whether it is there; it is tried once. Returns the delivery.
+
+    Raises: EndpointNotFound, EndpointDisabled.
+    """
+    # Held like in a fan-out: a subscription that is being removed takes what it is owed along.
+    if await db.fetch_value(repository.LOCK_ENDPOINT, shop_id=shop.id, id=endpoint_id) is None:
+        raise EndpointNotFound(field="endpoint_id")
+    endpoint = await repository.get_endpoint(db, shop.id, endpoint_id)
+    if endpoint is None or endpoint["state"] != "enabled":
+        raise EndpointDisabled
+    delivery_id, kind = new_id(), queue.HEARTBEAT
+    body = orjson.dumps({"type": kind, "timestamp": clock.now(), "data": {}}).decode()
+    owed = {"ids": delivery_id, "endpoint_ids": endpoint_id, "message_ids": str(delivery_id), "touch_ids": None}
+    await queue.add(db, shop.id, {name: [value] for name, value in (owed | {"kinds": kind, "bodies": body}).items()})
+    row = await db.fetch_one(repository.GET_DELIVERY, shop_id=shop.id, id=delivery_id)
+    assert row is not None  # noqa: S101 inserted
+    return row
+
+
 def secrets(shop: Shop, endpoint: Row, moment: datetime) -> list[str]:
     """The secrets that are live, newest first. Raises CannotOpen."""
     sealed: list[Any] = [endpoint["secret"]]
     if endpoint["previous_secret"] is not None and endpoint["previous_until"] > moment:
         sealed.append(endpoint["previous_secret"])
     return [shop.keys.open(_SECRET, value) for value in sealed]
+
+
+def _check_kinds(format_: str, kinds: Sequence[str]) -> None:
+    if format_ == youzan.FORMAT and not set(kinds) <= set(youzan.STATUSES):
+        raise Unprocessable(f"In Youzan's form there are only: {', '.join(youzan.STATUSES)}", field="kinds")
 
 
 def _check(url: str, allow_networks: Sequence[Network]) -> None:

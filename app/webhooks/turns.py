@@ -5,20 +5,25 @@ from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
+import orjson
 import structlog
 
+from app.access.audit import Visit
 from app.access.shops import Shop
 from app.core import clock, metrics
 from app.core.db import Connection, Row
+from app.customers import repository as customers
+from app.customers.records import open_customer
 from app.touches import service as touches
 from app.touches.repository import Outcome
-from app.webhooks import queue, service
+from app.webhooks import queue, service, youzan
 from app.webhooks.attempts import Attempt, Target
 from app.webhooks.verdicts import GONE, Verdict
 
 log = structlog.get_logger(__name__)
 
 _CRASHED = "worker_crashed"
+_GONE_CUSTOMER = "customer_gone"
 
 
 class Claim(NamedTuple):
@@ -53,8 +58,12 @@ async def take(
     if not rows:
         return None
     secrets = service.secrets(shop, endpoint, clock.now())
-    target = Target(endpoint["url"], secrets, deadline, failing=endpoint["failing_since"] is not None)
-    return Claim(target, rows, await _allowed(db, shop.id, rows))
+    leaving, push = await _allowed(db, shop.id, rows), None
+    if endpoint["format"] == youzan.FORMAT:
+        push = await _push(db, shop, endpoint, secrets[0], leaving)
+        leaving = [row for row in leaving if row["id"] in push.inside]
+    target = Target(endpoint["url"], secrets, deadline, failing=endpoint["failing_since"] is not None, push=push)
+    return Claim(target, rows, leaving)
 
 
 async def write_back(
@@ -99,6 +108,30 @@ async def _allowed(db: Connection, shop_id: int, rows: Sequence[Row]) -> list[Ro
     outcomes += [Outcome(r["touch_id"], "suppressed", refused[r["touch_id"]], r["attempt"] - 1) for r in stopped]
     await touches.record_outcomes(db, shop_id, outcomes)
     return [row for row in claimed if row["touch_id"] not in refused]
+
+
+async def _push(db: Connection, shop: Shop, endpoint: Row, secret: str, rows: Sequence[Row]) -> youzan.Push:
+    """Claimed rows in Youzan's form, from the customers as they are now. Who is gone is not told of."""
+    events = {row["id"]: orjson.loads(row["body"]) for row in rows}
+    numbers = {event["data"]["customer_id"] for event in events.values() if "customer_id" in event["data"]}
+    stored = await customers.get_many(db, shop.id, sorted(numbers)) if numbers else []
+    people = {row["id"]: open_customer(shop, row) for row in stored if row["status"] != "erased"}
+    inside: dict[UUID, youzan.Inside] = {}
+    for row in rows:
+        event = events[row["id"]]
+        customer = people.get(event["data"].get("customer_id"))
+        if row["kind"] == queue.HEARTBEAT:
+            inside[row["id"]] = youzan.heartbeat(event)
+        elif customer is not None and row["kind"] in youzan.STATUSES:
+            inside[row["id"]] = youzan.about(customer, event, row["kind"], unmasked=endpoint["unmasked"])
+    if gone := {row["id"]: _GONE_CUSTOMER for row in rows if row["id"] not in inside}:
+        await queue.cancel(db, shop.id, gone)
+    if people:
+        visit = Visit("webhooks.push", request_id=str(endpoint["id"]), actor=endpoint["client_id"], purpose="pii:read")
+        visit.masked = not endpoint["unmasked"]
+        visit.concerns(sorted(people))
+        db.parting = visit.sql(shop.id)
+    return youzan.Push(endpoint["client_id"], secret, shop.id, shop.name, inside)
 
 
 def _columns(judged: Sequence[tuple[Attempt, Verdict]]) -> dict[str, list[object]]:

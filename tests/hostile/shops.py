@@ -1,9 +1,11 @@
 """A shop with one of everything that an id can name."""
 
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import Any
 
 import httpx
+import orjson
 
 from app.access.shops import Shop
 from tests.conftest import Api
@@ -73,6 +75,8 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     await _made(api, "POST", "/v1/webhooks", {"url": NOWHERE, "kinds": ["tier.changed"]})
     await _made(api, "POST", "/v1/suppressions", {"identity": spare[0]["identities"][0], "reason": "asked"})
     asked = {"template": "hello", "variables": {"name": "you"}, "audience": {"customer_ids": [made["id"]]}}
+    await _made(api, "POST", "/v1/push-sources", {"client_id": own["client_id"], "client_secret": "shared"})
+    message = await _pushed(api, shop, own["client_id"])
     request = {}
     for key in ("first", "second"):
         request = await _made(api, "POST", "/v1/triggers/touches", asked, {"Idempotency-Key": key})
@@ -89,6 +93,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         "touch_id": touch["id"],
         "job_id": run["job_id"],
         "run": run["run_id"],
+        "message_id": message,
     }
     return Furnished(shop, api, token, things)
 
@@ -104,6 +109,7 @@ def _own(shop: Shop) -> dict[str, Any]:
         "copied_store": 2_000_000 + shop.id,
         "copied_code": f"copied-{shop.id}",
         "order_no": f"E-{shop.id}",
+        "client_id": f"app-{shop.id}",
     }
 
 
@@ -115,6 +121,16 @@ def _known(mobile: str) -> list[dict[str, str]]:
         {"kind": "wechat_openid", "value": "oWx7"},
         {"kind": "wechat_unionid", "value": "uWx7"},
     ]
+
+
+async def _pushed(api: Api, shop: Shop, client_id: str) -> str:
+    """A message that Youzan pushed, of a type that asks for nothing. Returns our id of it."""
+    body = orjson.dumps({"type": "POINTS", "id": "1", "kdt_id": shop.id, "msg_id": f"M-{shop.id}"})
+    signed = md5(client_id.encode() + body + b"shared", usedforsecurity=False).hexdigest()
+    answer = await api.http.post(f"/youzan/push/{shop.id}", content=body, headers={"Event-Sign": signed})
+    assert answer.status_code == 200, answer.text
+    found: str = (await _made(api, "GET", "/v1/push-messages"))["items"][0]["id"]
+    return found
 
 
 async def unlimited(api: Api) -> None:

@@ -5,6 +5,7 @@ import io
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import md5
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +45,7 @@ PLANTED = {
     "source": "planted consent source",
     "header": "planted-header-value",
     "nonsense": "planted-nonsense-body",
+    "push_secret": "planted-push-secret",
 }
 
 
@@ -200,6 +202,34 @@ async def _touches(raw: RawClient, headers: list[Any], customer_id: int, url: st
     return secret
 
 
+async def _pushes(raw: RawClient, headers: list[Any], shop: Shop) -> None:
+    """Messages from Youzan about the person, good and bad, in bodies that verify and in bodies that do not."""
+    app, secret = "an-app", PLANTED["push_secret"]
+    source = orjson.dumps({"client_id": app, "client_secret": secret})
+    assert (await raw.send("POST", "/v1/push-sources", headers, source)).status == 201
+    profile = {"account_id": "8801", "name": PLANTED["name"], "mobile": PLANTED["mobile"], "birthday": PLANTED["latin"]}
+    buyer = {"buyer_phone": PLANTED["mobile"], "outer_user_id": PLANTED["wei_xin"]}
+    told = {"tid": PLANTED["card_no"], "full_order_info": {"buyer_info": buyer, "pay_info": {"payment": "1.00"}}}
+    for type_, inside in (
+        ("SCRM_CUSTOMER_EVENT", profile),
+        ("SCRM_CUSTOMER_CARD", {"card_no": PLANTED["card_no"], "mobile": PLANTED["other_mobile"]}),
+        ("trade_TradePaid", told),
+        ("trade_TradePaid", told | {"full_order_info": {"pay_info": {"payment": PLANTED["remark"]}}}),
+        ("trade_TradeClose", PLANTED["nonsense"]),
+        (PLANTED["latin"], profile),
+    ):
+        text = quote(orjson.dumps(inside))
+        signed = md5(f"{app}{text}{secret}".encode(), usedforsecurity=False).hexdigest()
+        body = {"type": type_, "status": "CUSTOMER_CARD_GIVEN", "id": PLANTED["mobile"], "msg": text, "sign": signed}
+        for status in ("CUSTOMER_UPDATED", "CUSTOMER_CARD_GIVEN"):
+            content = orjson.dumps(body | {"status": status, "msg_id": f"{status} {len(text)} {type_[:4]}"})
+            sign = md5(app.encode() + content + secret.encode(), usedforsecurity=False).hexdigest()
+            for given in (sign, sign[::-1]):
+                sent = await raw.send("POST", f"/youzan/push/{shop.id}", [JSON, ("Event-Sign", given)], content)
+                assert sent.status == (200 if given == sign else 401)
+    await raw.send("POST", f"/youzan/push/{PLANTED['mobile']}", [JSON, ("Event-Sign", PLANTED["header"])], content)
+
+
 async def _incidents(raw: RawClient, headers: list[Any], customer_id: int, token: str) -> None:
     """Errors that nobody foresaw, with the person's data in what the database says of them."""
     bad = {"identities": [{"kind": "card_no", "value": "K-2"}], **{n: PLANTED[n] for n in ("birthday", "area_code")}}
@@ -227,6 +257,7 @@ async def test_nothing_planted_is_logged(
         await _customers(raw, headers, customer_id)
         used = await _credentials(raw, api)
         await _facade(raw, token)
+        await _pushes(raw, headers, shop)
         async with receiving() as receiver:
             secret = await _touches(raw, headers, customer_id, receiver.url)
             receiver.answer = lambda _: Answer(500, {"X-Said": PLANTED["variable"]})

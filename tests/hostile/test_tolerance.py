@@ -21,7 +21,7 @@ from tests.youzan.conformance.world import World
 long = partial(pytest.param, marks=[pytest.mark.hostile_long, pytest.mark.timeout(3600)])
 
 _BROKEN: Final = (5001, -1)
-_NONSENSE: Final = (
+_NONSENSE: Final[tuple[Any, ...]] = (
     None, True, 0, -1, 10**18, 2**63, 1.5, "", " ", "x", "0", "null", "[]", "{}", "\u0000", "😀" * 40, "a" * 70_000,
     "13800000000", "+86-13800000000", "2026-02-30", "9999-12-31 23:59:59", [], [1], [[]], {}, {"a": {"b": []}}, "****",
 )  # fmt: skip

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 from app.access.shops import Shop
 from app.core.config import Settings
 from tests.conftest import Api, Rows
+from tests.push.sender import TAKEN, Sender, trade
 from tests.webhooks.receiver import receiving
 
 
@@ -138,6 +139,59 @@ async def test_an_order_becomes_a_tier_change_and_a_signed_webhook(
         assert await rows("select 1 from customer_changes where shop_id = $1", shop.id) == []
         stored = await rows("select * from customers where shop_id = $1 and id = $2", shop.id, number)
         assert "李小花" not in json.dumps(stored, default=repr, ensure_ascii=False)
+
+
+async def test_a_pushed_trade_becomes_a_tier_change_and_a_signed_webhook(
+    api: Api, shop: Shop, rows: Rows, processes: str
+) -> None:
+    key = {"Authorization": f"Bearer {api.client.api_key}"}
+    async with (
+        receiving() as receiver,
+        httpx.AsyncClient(base_url=processes, headers=key, timeout=60) as http,
+        httpx.AsyncClient(base_url=processes, timeout=60) as outside,
+    ):
+        sender = Sender(outside, shop.id)
+        source = {"client_id": sender.client_id, "client_secret": sender.secret}
+        assert (await http.post("/v1/push-sources", json=source)).status_code == 201
+        china = timezone(timedelta(hours=8))
+
+        async def push(tid: str, days_ago: int, payment: str, **buyer: Any) -> None:
+            paid_at = datetime.now(china) - timedelta(days=days_ago)
+            told = trade(tid, payment=payment, pay_time=f"{paid_at:%Y-%m-%d %H:%M:%S}", **buyer)
+            answer = await sender.send(sender.body("trade_TradePaid", tid, told))
+            assert (answer.status_code, answer.json()) == (200, TAKEN), answer.text
+
+        for n in range(1, 21):
+            await push(f"B{n}", 40, f"{10 * n}.00", buyer_id=100 + n, buyer_phone="", yz_open_id="")
+        await push("A0", 40, "1.00")
+        await _until(lambda: _orders(rows, shop, 21))
+        await _until(lambda: _nothing_to_look_at(rows, shop))
+        job = (await http.post("/v1/triggers/rescore", json={})).json()["job_id"]
+        await _until(lambda: _done(http, job))
+        hook = await http.post("/v1/webhooks", json={"url": receiver.url, "kinds": ["tier.changed"]})
+        secret = hook.json()["secret"]
+        await push("A1", 0, "9000.00")
+
+        async def told() -> list[dict[str, Any]]:
+            bodies = [Webhook(secret).verify(message.body, message.headers) for message in receiver.messages]
+            return [body["data"] for body in bodies if body["data"]["to"] == "vip"]
+
+        (change,) = await _until(told)
+        (order,) = await rows("select * from orders where shop_id = $1 and order_no = 'A1'", shop.id)
+        assert (order["customer_id"], order["amount_fen"]) == (change["customer_id"], 900_000)
+        lookup = {"identity": {"kind": "mobile", "value": "13800000001"}}
+        assert (await http.post("/v1/customers/lookup", json=lookup)).json()["id"] == change["customer_id"]
+        states = await rows("select state, count(*) as n from push_messages where shop_id = $1 group by 1", shop.id)
+        assert [(row["state"], row["n"]) for row in states] == [("applied", 22)]
+        assert b"13800000001" not in b"".join(message.body for message in receiver.messages)
+
+
+async def _orders(rows: Rows, shop: Shop, count: int) -> bool:
+    return len(await rows("select 1 from orders where shop_id = $1", shop.id)) == count
+
+
+async def _nothing_to_look_at(rows: Rows, shop: Shop) -> bool:
+    return not await rows("select 1 from customer_changes where shop_id = $1", shop.id)
 
 
 async def _done(http: httpx.AsyncClient, job: str) -> bool:

@@ -35,12 +35,13 @@ class Message:
 
 @dataclass
 class Answer:
-    """Status, headers and how long to wait before; `cut`: hang up instead."""
+    """Status, headers, body, and how long to wait before; `cut`: hang up instead."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     after_seconds: float = 0.0
     cut: bool = False
+    body: bytes = b""
 
 
 @dataclass
@@ -80,7 +81,8 @@ class Receiver:
                 if answer.cut:
                     return
                 extra = "".join(f"{name}: {value}\r\n" for name, value in answer.headers.items())
-                writer.write(f"HTTP/1.1 {answer.status} X\r\n{extra}content-length: 0\r\n\r\n".encode())
+                head_out = f"HTTP/1.1 {answer.status} X\r\n{extra}content-length: {len(answer.body)}\r\n\r\n"
+                writer.write(head_out.encode() + answer.body)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
