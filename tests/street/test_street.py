@@ -141,7 +141,7 @@ async def test_an_order_becomes_a_tier_change_and_a_signed_webhook(
         assert "李小花" not in json.dumps(stored, default=repr, ensure_ascii=False)
 
 
-async def test_a_pushed_trade_becomes_a_tier_change_and_a_signed_webhook(
+async def test_a_pushed_trade_leads_to_a_tier_change_and_to_a_touch(
     api: Api, shop: Shop, rows: Rows, processes: str
 ) -> None:
     key = {"Authorization": f"Bearer {api.client.api_key}"}
@@ -168,15 +168,27 @@ async def test_a_pushed_trade_becomes_a_tier_change_and_a_signed_webhook(
         await _until(lambda: _nothing_to_look_at(rows, shop))
         job = (await http.post("/v1/triggers/rescore", json={})).json()["job_id"]
         await _until(lambda: _done(http, job))
-        hook = await http.post("/v1/webhooks", json={"url": receiver.url, "kinds": ["tier.changed"]})
-        secret = hook.json()["secret"]
+        hook = {"url": receiver.url, "kinds": ["tier.changed", "touch.requested"]}
+        secret = (await http.post("/v1/webhooks", json=hook)).json()["secret"]
+        template = {"category": "transactional", "body": "欢迎成为VIP"}
+        assert (await http.put("/v1/templates/welcome", json=template)).status_code == 200
         await push("A1", 0, "9000.00")
 
         async def told() -> list[dict[str, Any]]:
             bodies = [Webhook(secret).verify(message.body, message.headers) for message in receiver.messages]
-            return [body["data"] for body in bodies if body["data"]["to"] == "vip"]
+            return [body["data"] for body in bodies if body["data"].get("to") == "vip" or "touch_id" in body["data"]]
 
         (change,) = await _until(told)
+        # Whoever hears of the new VIP has them greeted.
+        greeting = {"template": "welcome", "audience": {"customer_ids": [change["customer_id"]]}}
+        asked = await http.post("/v1/triggers/touches", json=greeting, headers={"Idempotency-Key": "greet-1"})
+        assert asked.status_code == 202, asked.text
+
+        async def touched() -> dict[str, Any] | None:
+            return next((data for data in await told() if "touch_id" in data), None)
+
+        touch = await _until(touched)
+        assert (touch["customer_id"], touch["message"]) == (change["customer_id"], "欢迎成为VIP")
         (order,) = await rows("select * from orders where shop_id = $1 and order_no = 'A1'", shop.id)
         assert (order["customer_id"], order["amount_fen"]) == (change["customer_id"], 900_000)
         lookup = {"identity": {"kind": "mobile", "value": "13800000001"}}
