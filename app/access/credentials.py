@@ -18,7 +18,7 @@ from app.core.keys import display_hint, new_api_key, new_token
 
 TOKEN_LIFE: Final = timedelta(days=7)
 REFRESH_LIFE: Final = timedelta(days=28)
-OLD_TOKEN_GRACE: Final = timedelta(hours=1)
+NEARLY_OVER: Final = timedelta(hours=1)  # a token with less to live is not handed out again
 CODE_LIFE: Final = timedelta(minutes=2)
 _TOKEN_SECRET: Final = "credentials.secret"  # noqa: S105 the name of a column
 
@@ -149,15 +149,14 @@ async def _token(db: Connection, shop: Shop, root: RootKey, client: Any, *, fres
     moment = clock.now()
     if not fresh:
         current = await db.fetch_one(
-            repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment + OLD_TOKEN_GRACE
+            repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment + NEARLY_OVER
         )
         if current is not None:
             token, _, refresh_token = shop.keys.open(_TOKEN_SECRET, current["secret"]).partition(" ")
             return Token(token, current["expires_at"], client["scopes"], refresh_token, shop.id)
-    # Whoever still holds the old token has an hour to change over.
-    await db.execute(
-        repository.SHORTEN, shop=shop.id, of_client=client["id"], of_kind="token", until=moment + OLD_TOKEN_GRACE
-    )
+    # Whoever still holds the old token has a while to change over.
+    until = moment + timedelta(minutes=shop.settings.facade.replaced_token_minutes)
+    await db.execute(repository.SHORTEN, shop=shop.id, of_client=client["id"], of_kind="token", until=until)
     token, refresh_token = new_token(), new_token()
     expires_at = moment + TOKEN_LIFE
     if client["expires_at"] is not None:

@@ -27,6 +27,13 @@ class FacadeSettings(BaseModel):
     exists_code: Literal[143001027, 141502109] = 143001027
     update_missing_code: Literal[141502108, 141001107] = 141502108
     tag_relation_shape: Literal["array", "object"] = "array"
+    replaced_token_minutes: int = Field(
+        default=60, ge=0, le=1440, description="How long a token works after a newer one was issued in its place"
+    )
+    rate_limited_body: Literal["gateway", "msg", "message"] = Field(
+        default="gateway", description="4101, or one of the two other bodies that were seen"
+    )
+    push_attempts: Literal[17, 5] = Field(default=17, description="Of a message in Youzan's form, the first included")
 
 
 class LimitSettings(BaseModel):

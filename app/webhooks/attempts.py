@@ -40,7 +40,7 @@ class Target(NamedTuple):
         """The waits between attempts. A heartbeat asks about now, so it is not repeated."""
         if row["kind"] == HEARTBEAT:
             return ()
-        return DELAYS_SECONDS if self.push is None else youzan.DELAYS_SECONDS
+        return DELAYS_SECONDS if self.push is None else self.push.delays
 
 
 @dataclass(slots=True)

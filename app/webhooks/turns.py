@@ -131,7 +131,8 @@ async def _push(db: Connection, shop: Shop, endpoint: Row, secret: str, rows: Se
         visit.masked = not endpoint["unmasked"]
         visit.concerns(sorted(people))
         db.parting = visit.sql(shop.id)
-    return youzan.Push(endpoint["client_id"], secret, shop.id, shop.name, inside)
+    delays = youzan.DELAYS_SECONDS[shop.settings.facade.push_attempts]
+    return youzan.Push(endpoint["client_id"], secret, shop.id, shop.name, inside, delays)
 
 
 def _columns(judged: Sequence[tuple[Attempt, Verdict]]) -> dict[str, list[object]]:

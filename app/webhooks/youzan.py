@@ -1,6 +1,6 @@
 """Youzan's message push (消息推送): its signatures, and the form in which subscribers that expect it are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import md5
@@ -18,12 +18,13 @@ FORMAT: Final = "youzan"
 CUSTOMER_EVENT: Final = "SCRM_CUSTOMER_EVENT"
 STATUSES: Final = {"customer.created": "CUSTOMER_CREATED", "customer.updated": "CUSTOMER_UPDATED"}
 TIMEOUT_SECONDS: Final = 5.0
-# Waits after attempts 1 to 16; what fails once more is a dead letter.
-DELAYS_SECONDS: Final = (
+# Waits after each attempt, by how many there are; what fails once more is a dead letter.
+_GUIDE: Final = (
     *(10.0, 30.0),
     *(60.0 * minutes for minutes in range(1, 11)),
     *(1_200.0, 1_800.0, 3_600.0, 7_200.0),
 )
+DELAYS_SECONDS: Final[Mapping[int, Sequence[float]]] = {17: _GUIDE, 5: (5.0, 320.0, 1_280.0, 7_200.0)}
 _OTHER_SOURCE: Final = 400  # neither a follow, nor an order, nor an import
 
 
@@ -46,6 +47,7 @@ class Push:
     shop_id: int
     shop_name: str
     inside: Mapping[UUID, Inside]
+    delays: Sequence[float]
 
     def request(self, row: Row) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of one attempt at a delivery."""

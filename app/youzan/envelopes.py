@@ -57,6 +57,12 @@ class _Legacy:
         return _Legacy.business_error(trace_id, LEGACY_CODES.get(code, code), message)
 
 
+# What was seen instead of 4101 when somebody asked too fast.
+RATE_LIMITED: Final[dict[str, bytes]] = {
+    "msg": orjson.dumps({"msg": "请求被限流", "code": 500100004}),
+    "message": orjson.dumps({"code": 123000042, "success": False, "message": "请求被限流"}),
+}
+
 CURRENT: Final[Envelope] = _Current()
 LEGACY: Final[Envelope] = _Legacy()
 

@@ -28,7 +28,7 @@ from app.core.ids import new_id
 from app.core.wire import RETRIABLE
 from app.youzan import reading
 from app.youzan.calling import Api, FacadeCall
-from app.youzan.envelopes import Envelope
+from app.youzan.envelopes import RATE_LIMITED, Envelope
 from app.youzan.errors import BusinessRefusal, GatewayRefusal, of_validation
 from app.youzan.signature import signed
 from app.youzan.ways import Way, way_of
@@ -74,6 +74,8 @@ class Gateway:
             return
         except Exception as error:
             code, body = refusal(error, trace_id, way.envelope)
+            if isinstance(error, RateLimited) and not way.old:
+                body = await _rate_limited(request, error) or body
         metrics.FACADE_CALLS.labels(f"{api.name}/{api.version}" if api else "unknown", str(code)).inc()
         await Response(body, 200, {"Cache-Control": "no-store"}, "application/json")(scope, receive, send)
 
@@ -92,6 +94,15 @@ def refusal(error: Exception, trace_id: str, envelope: Envelope) -> tuple[int, b
         error = GatewayRefusal(code or 5001)
     log.info("facade_refused", code=error.code)
     return error.code, envelope.gateway_error(trace_id, error.code, error.message)
+
+
+async def _rate_limited(request: Request, error: RateLimited) -> bytes | None:
+    """The shop's own choice of words, if it has made one."""
+    entry: Entry = request.app.state.entry
+    if error.shop_id is None:
+        return None
+    shop = await entry.shops.get(error.shop_id)  # read a moment ago, so remembered
+    return RATE_LIMITED.get(shop.settings.facade.rate_limited_body)
 
 
 async def _answer(request: Request, api: AnyApi, way: Way, trace_id: str) -> bytes:

@@ -162,9 +162,20 @@ async def test_what_does_not_say_success_is_tried_again(
     assert len({body["msg_id"] for body in bodies}) == 1
 
 
-async def test_sixteen_retries_and_then_a_dead_letter(
-    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows
+_MINUTES = [60 * n for n in range(1, 11)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "plan"),
+    [
+        ({}, [10, 30, *_MINUTES, 20 * 60, 30 * 60, 3600, 7200]),
+        ({"push_attempts": 5}, [5, 5 * 60 + 20, 21 * 60 + 20, 7200]),
+    ],
+)
+async def test_the_schedule_and_then_a_dead_letter(
+    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, settings: dict[str, int], plan: list[int]
 ) -> None:
+    assert (await api.http.put("/v1/shop/settings", json={"facade": settings})).status_code == 200
     endpoint = await subscribe(api, receiver)
     receiver.answer = lambda _: Answer(body=b"no")
     await api.post("/v1/customers", PERSON)
@@ -176,13 +187,11 @@ async def test_sixteen_retries_and_then_a_dead_letter(
             break
         waits.append((row["due_at"] - datetime.now(UTC)).total_seconds())
         await due_now(rows, shop)
-    minutes = [60 * n for n in range(1, 11)]
-    plan = [10, 30, *minutes, 20 * 60, 30 * 60, 3600, 7200]
-    assert len(plan) == len(waits) == 16
+    assert len(plan) == len(waits)
     for planned, waited in zip(plan, waits, strict=True):
         assert 0.8 * planned - 2 <= waited <= 1.2 * planned
     counts = [read_push(message, endpoint["secret"])[0]["sendCount"] for message in receiver.messages]
-    assert counts == list(range(17))
+    assert counts == list(range(len(plan) + 1))
     # the dead letter can be sent again by hand
     receiver.answer = lambda _: ACK
     assert (await api.post(f"/v1/webhooks/deliveries/{row['id']}/resends")).status_code == 202

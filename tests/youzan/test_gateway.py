@@ -181,6 +181,22 @@ async def test_shop_settings_choose_between_the_contradictory_codes(facade: Faca
     assert len(str((await facade.detail(open_id))["created_at"])) == 10
 
 
+@pytest.mark.parametrize(
+    ("choice", "body"),
+    [
+        ("msg", {"msg": "请求被限流", "code": 500100004}),
+        ("message", {"code": 123000042, "success": False, "message": "请求被限流"}),
+    ],
+)
+async def test_the_other_words_for_too_fast(facade: Facade, choice: str, body: Any) -> None:
+    chosen = {"facade": {"rate_limited_body": choice}, "limits": {"reads_per_second": 1}}
+    assert (await facade.api.http.put("/v1/shop/settings", json=chosen)).status_code == 200
+    path = f"/api/{SEARCH}?access_token={facade.token}"
+    answers = [(await facade.api.post(path, {})).json() for _ in range(6)]
+    assert body in answers
+    assert "gw_err_resp" not in answers[-1]
+
+
 async def test_another_shop_s_token_sees_nothing(facade: Facade, make_facade: Any, other_shop: Shop) -> None:
     open_id = await facade.create("13800000005")
     stranger = await make_facade(other_shop)

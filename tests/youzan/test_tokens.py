@@ -144,3 +144,15 @@ async def test_3_1_wrong_types_never_crash(api: Api, shop: Shop, name: str, valu
     kind = {"authorize_type": "refresh_token"} if name == "refresh_token" else {}
     body = await exchange(api, request(api, shop, **kind) | {name: value})
     assert body["code"] in (1000, 1005, 1103, 1105)
+
+
+@pytest.mark.parametrize(("minutes", "code"), [(60, 200), (0, 4202)])
+async def test_3_2_how_long_a_replaced_token_works(api: Api, shop: Shop, minutes: int, code: int) -> None:
+    settings = {"facade": {"replaced_token_minutes": minutes}}
+    assert (await api.http.put("/v1/shop/settings", json=settings)).status_code == 200
+    old = (await exchange(api, request(api, shop)))["data"]["access_token"]
+    new = (await exchange(api, request(api, shop, refresh=True)))["data"]["access_token"]
+    assert new != old
+    called = await api.post(f"/api/{SEARCH}?access_token={old}", {})
+    assert code_of(envelope(called)) == code
+    assert code_of(envelope(await api.post(f"/api/{SEARCH}?access_token={new}", {}))) == 200
