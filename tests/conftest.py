@@ -95,6 +95,7 @@ def settings(database_url: str, worker_id: str) -> Settings:
             "redis_url": os.environ["KEHU_TEST_REDIS_URL"],
             "root_key": new_root_key(),
             "worker_queue": f"kehu:bell:{worker_id}",
+            "worker_gather_seconds": 0,
             "outbound_allow_networks": "127.0.0.0/8",
             "sandbox": True,
             # A thousand at once on a busy machine are to be answered, not refused.

@@ -70,6 +70,7 @@ class House:
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
                 queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
             },
+            gather_seconds=settings.worker_gather_seconds,
         )
 
     def ticks(self) -> list[Coroutine[Any, Any, None]]:

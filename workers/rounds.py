@@ -14,6 +14,7 @@ from app.core.errors import DatabaseUnavailable
 log = structlog.get_logger(__name__)
 
 _PAUSE_SECONDS: Final = 1.0
+_FEW: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,10 @@ class Work:
 class Rounds:
     """At most one loop per kind and shop in this process; other processes run beside it, kept apart by row locks."""
 
-    def __init__(self, entry: Entry, works: Mapping[str, Work]) -> None:
+    def __init__(self, entry: Entry, works: Mapping[str, Work], *, gather_seconds: float) -> None:
         self._entry = entry
         self._works = works
+        self._gather = gather_seconds
         self._running: set[tuple[str, int]] = set()
         self._again: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,8 +47,11 @@ class Rounds:
         try:
             while True:
                 self._again.discard(key)
-                while await self._works[kind].step(shop_id):
-                    pass
+                # The first is done at once. In a steady stream a step would find one or two, at the price of many: what
+                # comes within a moment is done together.
+                while done := await self._works[kind].step(shop_id):
+                    if done < _FEW:
+                        await asyncio.sleep(self._gather)
                 if key not in self._again:
                     return
         finally:

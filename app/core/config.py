@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     )
 
     worker_poll_seconds: float = Field(default=2.0, gt=0)
+    worker_gather_seconds: float = Field(
+        default=0.02, ge=0, le=5, description="In a steady stream, how long a worker lets changes gather for one step"
+    )
     worker_queue: str = "kehu:bell"
     refresh_batch: int = Field(default=1000, ge=1, le=10_000)
     lease_seconds: float = Field(default=30.0, gt=0)
