@@ -42,7 +42,7 @@ async def put_source(call: Caller, body: PushSourceWrite) -> PushSourceRead:
 
 
 @router.delete("/push-sources/{client_id}", status_code=204, responses=problems(SourceNotFound))
-async def remove_source(call: Caller, client_id: Annotated[str, Path(max_length=64)]) -> None:
+async def remove_source(call: Caller, client_id: Annotated[str, Path(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]) -> None:
     """Take nothing more from this app. What was taken stays, and is applied."""
     await service.drop_source(call.db, call.shop, client_id)
 

@@ -126,6 +126,8 @@ async def test_an_example_of_every_route_is_accepted(app: FastAPI, furnished: Fu
     for route in routes:
         answer = await raw.send(route.method, route.target(furnished.things), _headers(route, furnished), _good(route))
         assert answer.status in (200, 201, 202, 204), (route, answer.body, route.body)
+        if str(route) == "POST /v1/push-sources":  # it took the place of the one that was there
+            furnished.things["client_id"] = route.body["client_id"]
 
 
 @pytest.mark.parametrize("share", [12, long(1)])

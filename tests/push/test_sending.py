@@ -166,16 +166,16 @@ _MINUTES = [60 * n for n in range(1, 11)]
 
 
 @pytest.mark.parametrize(
-    ("settings", "plan"),
+    ("chosen", "plan"),
     [
         ({}, [10, 30, *_MINUTES, 20 * 60, 30 * 60, 3600, 7200]),
         ({"push_attempts": 5}, [5, 5 * 60 + 20, 21 * 60 + 20, 7200]),
     ],
 )
 async def test_the_schedule_and_then_a_dead_letter(
-    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, settings: dict[str, int], plan: list[int]
+    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, chosen: dict[str, int], plan: list[int]
 ) -> None:
-    assert (await api.http.put("/v1/shop/settings", json={"facade": settings})).status_code == 200
+    assert (await api.http.put("/v1/shop/settings", json={"facade": chosen})).status_code == 200
     endpoint = await subscribe(api, receiver)
     receiver.answer = lambda _: Answer(body=b"no")
     await api.post("/v1/customers", PERSON)
