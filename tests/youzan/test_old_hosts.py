@@ -159,6 +159,18 @@ async def test_f_every_way_to_get_it_wrong(facade: Facade, rows: Rows) -> None:
     assert {row["result"] for row in refused} == {"signature_wrong"}
 
 
+async def test_f_nothing_unsigned_is_read_beside_what_is_signed(facade: Facade, rows: Rows) -> None:
+    seen = signed(facade, method="-", mobile="13800000000")
+    answer = await facade.api.http.post(SIGNED, params=seen, json={"mobile": "13800000009"})
+    assert legacy(answer)["code"] == 40007
+    listed = signed(facade, method="-", mobile="13800000000", **{"tag_ids[]": "1"})
+    added = httpx.QueryParams([("tag_ids[]", "2"), *listed.items()])
+    assert legacy(await facade.api.http.get(SIGNED, params=added))["code"] == 41000
+    assert await rows("select id from customers where shop_id = $1", facade.shop.id) == []
+    # A POST whose parameters all stand in the query has no body to sign.
+    assert legacy(await facade.api.http.post(SIGNED, params=seen))["account_id"].isdigit()
+
+
 async def test_f_a_token_is_no_signature_and_a_client_id_no_token(facade: Facade) -> None:
     assert legacy(await facade.api.http.get(SIGNED, params={"access_token": facade.token}))["code"] == 40001
     name = facade.api.client.client_id
