@@ -148,9 +148,7 @@ async def exchange(entry: Entry, request: dict[str, Any]) -> Token:
 async def _token(db: Connection, shop: Shop, root: RootKey, client: Any, *, fresh: bool) -> Token:
     moment = clock.now()
     if not fresh:
-        current = await db.fetch_one(
-            repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment + OLD_TOKEN_GRACE
-        )
+        current = await db.fetch_one(repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment)
         if current is not None:
             token, _, refresh_token = shop.keys.open(_TOKEN_SECRET, current["secret"]).partition(" ")
             return Token(token, current["expires_at"], client["scopes"], refresh_token, shop.id)
