@@ -219,6 +219,17 @@ async def test_an_order_goes_its_way(sender: Sender, work: Work, rows: Rows, sho
     assert [row["note"] for row in await kept()][-1] == "stale"
 
 
+async def test_orders_that_are_told_under_one_id_are_all_kept(
+    sender: Sender, work: Work, rows: Rows, shop: Shop, kept: Kept
+) -> None:
+    for number in ("E1", "E2", "E3"):
+        await sender.push("trade_TradePaid", "", trade(number), yz_open_id="AbC-1")
+    await work()
+    orders = await rows("select order_no from orders where shop_id = $1 order by order_no", shop.id)
+    assert [order["order_no"] for order in orders] == ["E1", "E2", "E3"]
+    assert {row["state"] for row in await kept()} == {"applied"}
+
+
 async def test_an_order_that_is_not_known_is_waited_for(
     sender: Sender, api: Api, work: Work, rows: Rows, shop: Shop, kept: Kept
 ) -> None:
