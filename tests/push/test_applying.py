@@ -393,6 +393,23 @@ async def test_an_older_word_fills_gaps_and_overwrites_nothing(
     assert [row["note"] for row in await kept()] == [None, "stale"]
 
 
+async def test_an_older_mobile_is_held_and_does_not_bring_back_one_that_was_replaced(
+    sender: Sender, api: Api, work: Work
+) -> None:
+    await sender.push(*EVENT, customer(mobile="13800000002"), status="CUSTOMER_UPDATED", version=NOW)
+    await work()
+    found = await look_up(api, "external_id", "8801", "youzan")
+    assert found is not None
+    told = {"identities": [{"kind": "mobile", "value": "13800000003"}]}
+    assert (await api.patch(f"/v1/customers/{found['id']}", told)).status_code == 200
+    await sender.push(*EVENT, customer(mobile="13800000001"), status="CUSTOMER_CREATED", version=NOW - 9)
+    await work()
+    for number in ("13800000001", "13800000002", "13800000003"):
+        held = await look_up(api, "mobile", number)
+        assert held is not None
+        assert (held["id"], held["mobile"]) == (found["id"], "+8613800000003")
+
+
 async def test_workers_side_by_side_apply_each_message_once(
     sender: Sender, entry: Entry, rows: Rows, shop: Shop, kept: Kept
 ) -> None:
