@@ -127,11 +127,16 @@ def folded(claimed: Sequence[Told], newer: Sequence[Told]) -> tuple[Write, list[
     Raises: Invalid.
     """
     said = {told.id: said_by(told) for told in claimed}
+    person = set(said[claimed[0].id].identities)
+    if any(person.isdisjoint(one.identities) for one in said.values()):
+        raise Invalid("identities")  # of several people under one id: each message is taken alone
     fields: dict[str, Any] = {}
     keeps_mobile = False
     for told in sorted([*claimed, *newer], key=lambda told: told.rank):
         this = said.get(told.id)
         words_now = this if this is not None else said_by(told)
+        if person.isdisjoint(words_now.identities):
+            continue
         if words_now.mobile is not None:
             fields["mobile"], keeps_mobile = words_now.mobile, this is None
         for name, value in words_now.fields.items():

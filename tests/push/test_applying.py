@@ -393,6 +393,22 @@ async def test_an_older_word_fills_gaps_and_overwrites_nothing(
     assert [row["note"] for row in await kept()] == [None, "stale"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_people_who_are_told_of_under_one_id_stay_apart(
+    sender: Sender, api: Api, work: Work, at_once: bool
+) -> None:
+    people = {"13800000001": "一", "13800000002": "二", "13800000003": "三"}
+    for turn, (mobile, name) in enumerate(people.items()):
+        said = customer(account="0", mobile=mobile, name=name)
+        await sender.push("SCRM_CUSTOMER_EVENT", "0", said, status="CUSTOMER_UPDATED", version=NOW - turn)
+        if not at_once:
+            await work()
+    await work()
+    found = [await look_up(api, "mobile", mobile) for mobile in people]
+    assert [one and one["name"] for one in found] == list(people.values())
+    assert len({one["id"] for one in found if one}) == 3
+
+
 async def test_an_older_mobile_is_held_and_does_not_bring_back_one_that_was_replaced(
     sender: Sender, api: Api, work: Work
 ) -> None:
