@@ -18,7 +18,6 @@ from app.core.keys import display_hint, new_api_key, new_token
 
 TOKEN_LIFE: Final = timedelta(days=7)
 REFRESH_LIFE: Final = timedelta(days=28)
-NEARLY_OVER: Final = timedelta(hours=1)  # a token with less to live is not handed out again
 CODE_LIFE: Final = timedelta(minutes=2)
 _TOKEN_SECRET: Final = "credentials.secret"  # noqa: S105 the name of a column
 
@@ -148,9 +147,7 @@ async def exchange(entry: Entry, request: dict[str, Any]) -> Token:
 async def _token(db: Connection, shop: Shop, root: RootKey, client: Any, *, fresh: bool) -> Token:
     moment = clock.now()
     if not fresh:
-        current = await db.fetch_one(
-            repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment + NEARLY_OVER
-        )
+        current = await db.fetch_one(repository.CURRENT_TOKEN, shop_id=shop.id, client=client["id"], moment=moment)
         if current is not None:
             token, _, refresh_token = shop.keys.open(_TOKEN_SECRET, current["secret"]).partition(" ")
             return Token(token, current["expires_at"], client["scopes"], refresh_token, shop.id)

@@ -22,7 +22,7 @@ from app.access.errors import (
     ScopeMissing,
     SignatureWrong,
 )
-from app.access.limits import Limits
+from app.access.limits import Limits, RateLimited
 from app.access.shops import Shop, Shops
 from app.core import clock
 from app.core.crypto import RootKey
@@ -37,6 +37,7 @@ T = TypeVar("T")
 _REMEMBERED: Final = 10_000
 _NOT_LIVE: Final = "KH401"  # raised by the database function kehu_admit
 CLIENT_SECRET: Final = "api_clients.secret"  # noqa: S105 the column that it is sealed for
+_UNPROVEN: Final = "unproven"  # the class of calls whose proof was wrong
 _NO_WAIT: Final = "SET LOCAL synchronous_commit = off; "
 
 
@@ -110,8 +111,8 @@ class Entry:
         try:
             async with AsyncExitStack() as stack:
                 caller, shop, db = await self._admit(stack, credential, visit, route_class)
-                if credential.proof is not None and not credential.proof(await _secret(db, shop, caller)):
-                    raise SignatureWrong
+                if credential.proof is not None:
+                    await self._prove(credential.proof, db, shop, caller, route_class)
                 require(caller, *needed)
                 yield Call(db, shop, caller, visit, self.ids)
                 if self._limits is not None and visit.reads and visit.objects:
@@ -122,9 +123,22 @@ class Entry:
             await self._record_refusal(visit, getattr(refusal, "shop_id", None), refusal)
             raise
         except Refusal as refusal:
-            if caller is not None and not isinstance(refusal, DatabaseUnavailable):
+            if caller is not None and not isinstance(refusal, DatabaseUnavailable | RateLimited):
                 await self._record_refusal(visit, caller.shop_id, refusal)
             raise
+
+    async def _prove(
+        self, proof: Callable[[str], bool], db: Connection, shop: Shop, caller: Caller, route_class: str
+    ) -> None:
+        """A client id is no secret, so who only names it has a limit of their own and spends nothing of the client's.
+
+        Raises: SignatureWrong, RateLimited.
+        """
+        proven = proof(await _secret(db, shop, caller))
+        if self._limits is not None:
+            await self._limits.take(caller.client, route_class if proven else _UNPROVEN, shop.settings.limits)
+        if not proven:
+            raise SignatureWrong
 
     async def _record_refusal(self, visit: Visit, shop_id: int | None, refusal: Refusal) -> None:
         if shop_id is None:
@@ -146,23 +160,23 @@ class Entry:
         known = self._callers.get(lookup_hash)
         if known is not None:
             try:
-                return await self._open(stack, known, visit, route_class)
+                return await self._open(stack, known, credential, visit, route_class)
             except CredentialRevoked:
                 self._callers.pop(lookup_hash, None)  # something changed: look again, and say what
         caller = await self._look_up(lookup_hash, credential)
-        opened = await self._open(stack, caller, visit, route_class)
+        opened = await self._open(stack, caller, credential, visit, route_class)
         self._callers[lookup_hash] = caller
         if len(self._callers) > _REMEMBERED:
             self._callers.popitem(last=False)
         return opened
 
     async def _open(
-        self, stack: AsyncExitStack, caller: Caller, visit: Visit, route_class: str
+        self, stack: AsyncExitStack, caller: Caller, credential: Credential, visit: Visit, route_class: str
     ) -> tuple[Caller, Shop, Connection]:
         # The shop is read first: a second connection taken while the first is held can exhaust the pool.
         shop = await self.shops.get(caller.shop_id)
         visit.actor, visit.masked = caller.client_id, not caller.unmasked
-        if self._limits is not None:
+        if self._limits is not None and credential.proof is None:
             try:
                 await self._limits.take(caller.client, route_class, shop.settings.limits)
             except TooMany as refusal:

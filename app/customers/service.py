@@ -28,7 +28,8 @@ class Write:
 
     `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
     `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
-    of a change, so that the caller knows its own again.
+    of a change, so that the caller knows its own again. `keeps_mobile`: the mobile that is shown stays, and one among
+    the identities is only held.
     """
 
     identities: Sequence[IdentityWrite]
@@ -36,6 +37,7 @@ class Write:
     created_at: datetime | None = None
     customer_id: int | None = None
     told: dict[str, str] = field(default_factory=dict)
+    keeps_mobile: bool = False
 
 
 @dataclass(slots=True)
@@ -279,7 +281,8 @@ async def _change(
         index, person, extra = known[row["id"]]
         key = person.key(shop)
         before = records.open_profile(key, row)
-        after = _apply(before, writes[index].fields, extra)
+        shown = {"mobile": before["mobile"]} if writes[index].keeps_mobile and before["mobile"] is not None else {}
+        after = _apply(before, shown | writes[index].fields, extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
         if not differing and not extra:
             continue

@@ -240,6 +240,8 @@ def _trade(
     if not group:
         return None
     order_no = trades.order_no_of(group[0])
+    if any(trades.order_no_of(told) != order_no for told in group):
+        raise Invalid("order_no")  # of several orders under one id: each message is taken alone
     about_it = [told for told in good.values() if trades.order_no_of(told) == order_no]
     folded = trades.folded(order_no, about_it, shop.id)
     if folded.order is None:

@@ -127,23 +127,29 @@ def folded(claimed: Sequence[Told], newer: Sequence[Told]) -> tuple[Write, list[
     Raises: Invalid.
     """
     said = {told.id: said_by(told) for told in claimed}
+    person = set(said[claimed[0].id].identities)
+    if any(person.isdisjoint(one.identities) for one in said.values()):
+        raise Invalid("identities")  # of several people under one id: each message is taken alone
     fields: dict[str, Any] = {}
-    mobile: str | None = None
+    keeps_mobile = False
     for told in sorted([*claimed, *newer], key=lambda told: told.rank):
         this = said.get(told.id)
         words_now = this if this is not None else said_by(told)
-        mobile = words_now.mobile or mobile
+        if person.isdisjoint(words_now.identities):
+            continue
+        if words_now.mobile is not None:
+            fields["mobile"], keeps_mobile = words_now.mobile, this is None
         for name, value in words_now.fields.items():
             if this is not None:
                 fields[name] = value
             else:
                 fields.pop(name, None)
     newest_first = [said[told.id] for told in sorted(claimed, key=lambda told: told.rank, reverse=True)]
-    if any(one.mobile for one in newest_first):
-        fields["mobile"] = mobile
+    if keeps_mobile:
+        del fields["mobile"]
     identities = known(*(one for words_then in newest_first for one in words_then.identities))
     left_out = sorted({name for words_then in newest_first for name in words_then.left_out})
-    return Write(identities, fields), left_out
+    return Write(identities, fields, keeps_mobile=keeps_mobile), left_out
 
 
 def _fields(msg: Json) -> tuple[dict[str, Any], list[str]]:

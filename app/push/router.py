@@ -25,6 +25,8 @@ from app.push.schemas import (
 router = APIRouter(prefix="/v1", tags=["push"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
 
 Caller = Annotated[Call, door("webhooks")]
+# Whoever knows a source's secret can sign customers and orders.
+SourceSetter = Annotated[Call, door("webhooks", "customers:write", "orders:write")]
 _NEWEST: Final = UUID(int=2**128 - 1)
 
 
@@ -36,7 +38,7 @@ async def list_sources(call: Caller) -> PushSourcePage:
 
 
 @router.post("/push-sources", status_code=201)
-async def put_source(call: Caller, body: PushSourceWrite) -> PushSourceRead:
+async def put_source(call: SourceSetter, body: PushSourceWrite) -> PushSourceRead:
     """Take messages from this app, in place of the one before."""
     return _source(call, await service.put_source(call.db, call.shop, body))
 

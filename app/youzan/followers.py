@@ -116,11 +116,14 @@ async def get(call: FacadeCall, given: GetParameters) -> FollowerData:
 
 
 async def add_tags(call: FacadeCall, given: TagsChange) -> FollowerData:
-    """Tag a follower; tags that are not there are made. Raises BusinessRefusal 141500201 or 141500101."""
+    """Tag a follower; tags that are not there are made. Who may only write is shown nothing of them.
+
+    Raises: BusinessRefusal 141500201 or 141500101.
+    """
     found = await _found(call, given)
     wanted = {found.customer.id: given.tags}
     await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
-    return {"user": await _shown(call, found)}
+    return {"user": await _shown(call, found) if "customers:read" in call.caller.scopes else {}}
 
 
 async def get_tags(call: FacadeCall, given: FollowerParameters) -> TagsData:

@@ -139,11 +139,13 @@ async def _current(request: Request, media: str, query: reading.Pairs) -> Given:
 async def _old(request: Request, way: Way, media: str, query: reading.Pairs) -> tuple[Credential, Given]:
     """The old hosts took the credential from among the parameters, so these are read first.
 
-    Raises: GatewayRefusal 4004, 4201, 40001 to 40006.
+    Raises: GatewayRefusal 4004, 4007, 4201, 40001 to 40006.
     """
     content_type = request.headers.get("content-type")
     body = b"" if request.method == "GET" else await request.body()
     if media == reading.JSON:
+        if way.signed and body:  # a signature covers pairs, and would cover nothing of this
+            raise GatewayRefusal(4007, f"httpMethod:{request.method}, contentType:{(content_type or '')[:100]}")
         pairs, given = query, reading.nested(query) | reading.read_body(media, content_type, body)
     else:
         pairs = query if request.method == "GET" else query + reading.form_pairs(media, content_type, body)

@@ -15,8 +15,13 @@ class _Below(PathConvertor):
 
 register_url_convertor("below", _Below())
 
-ROUTES = (
-    Route("/auth/token", TokenEndpoint(), include_in_schema=False),
-    Route("/oauth/token", OldTokenEndpoint(), include_in_schema=False),
-    Route("/api{rest:below}", Gateway(), include_in_schema=False),
+# A base URL that ends in a slash, joined to a path that begins with one, makes two of them.
+ROUTES = tuple(
+    Route(begin + path, endpoint, include_in_schema=False)
+    for path, endpoint in (
+        ("/auth/token", TokenEndpoint()),
+        ("/oauth/token", OldTokenEndpoint()),
+        ("/api{rest:below}", Gateway()),
+    )
+    for begin in ("", "/")
 )

@@ -24,9 +24,12 @@ class Signed(NamedTuple):
 def signed(pairs: Iterable[tuple[str, str]], name: str) -> Signed:
     """The claim that a request's parameters make.
 
-    Raises: GatewayRefusal 40001, 40003, 40004 or 40006 for what is wrong with it whatever the secret is.
+    Raises: GatewayRefusal 4004, 40001, 40003, 40004 or 40006 for what is wrong with it whatever the secret is.
     """
-    given = dict(pairs)
+    once = set(pairs)
+    given = dict(once)
+    if len(given) != len(once):  # one value of a name is signed, and of `tags[]` every one would be read
+        raise GatewayRefusal(4004, "a signed parameter has one value")
     app_id, signature = given.get("app_id", ""), given.pop("sign", "")
     if not app_id:
         raise GatewayRefusal(_APP_ID)

@@ -219,6 +219,17 @@ async def test_an_order_goes_its_way(sender: Sender, work: Work, rows: Rows, sho
     assert [row["note"] for row in await kept()][-1] == "stale"
 
 
+async def test_orders_that_are_told_under_one_id_are_all_kept(
+    sender: Sender, work: Work, rows: Rows, shop: Shop, kept: Kept
+) -> None:
+    for number in ("E1", "E2", "E3"):
+        await sender.push("trade_TradePaid", "", trade(number), yz_open_id="AbC-1")
+    await work()
+    orders = await rows("select order_no from orders where shop_id = $1 order by order_no", shop.id)
+    assert [order["order_no"] for order in orders] == ["E1", "E2", "E3"]
+    assert {row["state"] for row in await kept()} == {"applied"}
+
+
 async def test_an_order_that_is_not_known_is_waited_for(
     sender: Sender, api: Api, work: Work, rows: Rows, shop: Shop, kept: Kept
 ) -> None:
@@ -380,6 +391,39 @@ async def test_an_older_word_fills_gaps_and_overwrites_nothing(
         2,
     )
     assert [row["note"] for row in await kept()] == [None, "stale"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_people_who_are_told_of_under_one_id_stay_apart(
+    sender: Sender, api: Api, work: Work, at_once: bool
+) -> None:
+    people = {"13800000001": "一", "13800000002": "二", "13800000003": "三"}
+    for turn, (mobile, name) in enumerate(people.items()):
+        said = customer(account="0", mobile=mobile, name=name)
+        await sender.push("SCRM_CUSTOMER_EVENT", "0", said, status="CUSTOMER_UPDATED", version=NOW - turn)
+        if not at_once:
+            await work()
+    await work()
+    found = [await look_up(api, "mobile", mobile) for mobile in people]
+    assert [one and one["name"] for one in found] == list(people.values())
+    assert len({one["id"] for one in found if one}) == 3
+
+
+async def test_an_older_mobile_is_held_and_does_not_bring_back_one_that_was_replaced(
+    sender: Sender, api: Api, work: Work
+) -> None:
+    await sender.push(*EVENT, customer(mobile="13800000002"), status="CUSTOMER_UPDATED", version=NOW)
+    await work()
+    found = await look_up(api, "external_id", "8801", "youzan")
+    assert found is not None
+    told = {"identities": [{"kind": "mobile", "value": "13800000003"}]}
+    assert (await api.patch(f"/v1/customers/{found['id']}", told)).status_code == 200
+    await sender.push(*EVENT, customer(mobile="13800000001"), status="CUSTOMER_CREATED", version=NOW - 9)
+    await work()
+    for number in ("13800000001", "13800000002", "13800000003"):
+        held = await look_up(api, "mobile", number)
+        assert held is not None
+        assert (held["id"], held["mobile"]) == (found["id"], "+8613800000003")
 
 
 async def test_workers_side_by_side_apply_each_message_once(

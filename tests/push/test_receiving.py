@@ -172,6 +172,15 @@ async def test_only_the_webhooks_scope_manages_sources_and_messages(make_api: Ma
     assert (await api.get("/v1/push-messages")).status_code == 403
 
 
+async def test_whoever_names_a_source_may_write_what_it_can_sign(make_api: MakeApi, shop: Shop) -> None:
+    source = {"client_id": "a", "client_secret": "b"}
+    for scopes in ("webhooks", "webhooks customers:write", "webhooks orders:write"):
+        assert (await (await make_api(shop, scopes)).post("/v1/push-sources", source)).status_code == 403
+    writer = await make_api(shop, "webhooks customers:write orders:write")
+    assert (await writer.post("/v1/push-sources", source)).status_code == 201
+    assert (await (await make_api(shop, "webhooks")).get("/v1/push-sources")).status_code == 200
+
+
 async def test_what_cannot_be_committed_is_not_acknowledged(sender: Sender, rows: Rows, kept: Kept) -> None:
     """The insert succeeds and the commit does not."""
     await rows("create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$")

@@ -165,3 +165,11 @@ async def test_1_4_lists_by_query_with_everything_as_text(facade: Facade) -> Non
 async def test_2_3_a_wrong_type_is_4010(facade: Facade, api: str, parameters: dict[str, Any]) -> None:
     answer = await facade.call(api, **parameters)
     assert code_of(answer) == 4010, answer
+
+
+async def test_1_1_a_base_url_that_ends_in_a_slash(facade: Facade) -> None:
+    http = facade.api.http
+    found = await http.post(f"http://kehu.test//api/{LIST}?access_token={facade.token}", json={})
+    assert code_of(found.json()) == 200
+    asked = {"client_id": "nobody", "authorize_type": "silent"}
+    assert (await http.post("http://kehu.test//auth/token", json=asked)).json()["code"] == 1103

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from app.access import credentials
+from app.access import credentials, repository
 from app.access.entry import Entry
+from app.access.settings import LimitSettings, ShopSettings
 from app.access.shops import Shop
 from app.core import clock
 from app.youzan.parameters import CHINA
@@ -157,6 +158,31 @@ async def test_f_every_way_to_get_it_wrong(facade: Facade, rows: Rows) -> None:
     assert row["made"] == 1
     refused = await rows("select result from access_log where shop_id = $1 and action = 'refused'", facade.shop.id)
     assert {row["result"] for row in refused} == {"signature_wrong"}
+
+
+async def test_f_nothing_unsigned_is_read_beside_what_is_signed(facade: Facade, rows: Rows) -> None:
+    seen = signed(facade, method="-", mobile="13800000000")
+    answer = await facade.api.http.post(SIGNED, params=seen, json={"mobile": "13800000009"})
+    assert legacy(answer)["code"] == 40007
+    listed = signed(facade, method="-", mobile="13800000000", **{"tag_ids[]": "1"})
+    added = httpx.QueryParams([("tag_ids[]", "2"), *listed.items()])
+    assert legacy(await facade.api.http.get(SIGNED, params=added))["code"] == 41000
+    assert await rows("select id from customers where shop_id = $1", facade.shop.id) == []
+    # A POST whose parameters all stand in the query has no body to sign.
+    assert legacy(await facade.api.http.post(SIGNED, params=seen))["account_id"].isdigit()
+
+
+async def test_f_whoever_cannot_sign_spends_nothing_of_the_client_s_limit(facade: Facade, entry: Entry) -> None:
+    limits = ShopSettings(limits=LimitSettings(writes_per_second=1, batches_per_second=10)).model_dump(mode="json")
+    async with entry.shop(facade.shop.id) as (db, _):
+        await db.execute(repository.SET_SETTINGS, shop=facade.shop.id, settings=limits)
+    entry.shops.forget(facade.shop.id)
+    forged = signed(facade, secret="another", mobile="13800000000")
+    codes = [legacy(await facade.api.http.post(SIGNED, data=forged))["code"] for _ in range(60)]
+    assert set(codes) == {40005, 4101}
+    assert "account_id" in legacy(await facade.api.http.post(SIGNED, data=signed(facade, mobile="13800000000")))
+    codes = [legacy(await facade.api.http.post(SIGNED, data=signed(facade, mobile="1"))).get("code") for _ in range(5)]
+    assert 4101 in codes, "whoever can sign is limited too"
 
 
 async def test_f_a_token_is_no_signature_and_a_client_id_no_token(facade: Facade) -> None:

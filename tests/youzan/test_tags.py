@@ -504,9 +504,16 @@ async def test_6_the_list_of_tags(facade: Facade, api: str, tags: Any, code: int
 
 async def test_6_masked_without_pii_read(facade: Facade, make_facade: Any) -> None:
     await follower(facade)
-    writer: Facade = await make_facade(facade.shop, "customers:write")
+    writer: Facade = await make_facade(facade.shop, "customers:read customers:write")
     user = (await writer.data(FOLLOWER_ADD, fans_id=5009, tags="vip"))["user"]
     assert (user["user_id"], user["weixin_openid"], user["union_id"]) == (0, "", "")
+
+
+async def test_6_who_may_only_write_reads_nothing_by_tagging(facade: Facade, make_facade: Any, rows: Rows) -> None:
+    await follower(facade)
+    writer: Facade = await make_facade(facade.shop, "customers:write pii:read")
+    assert await writer.data(FOLLOWER_ADD, fans_id=5009, tags="vip") == {"user": {}}
+    assert set(await tag_ids(rows, facade.shop)) == {"vip"}
 
 
 async def test_5_8_the_group_of_detail(facade: Facade, rows: Rows) -> None:

@@ -78,6 +78,14 @@ async def test_3_1_refresh_keeps_or_renews(api: Api, shop: Shop, refresh: Any, s
         assert code_of(envelope(await api.post(f"/api/{SEARCH}?access_token={token}", {}))) == 200
 
 
+async def test_3_1_the_newest_token_is_answered_to_its_last_minute(api: Api, shop: Shop, rows: Rows) -> None:
+    await exchange(api, request(api, shop))
+    newest = (await exchange(api, request(api, shop, refresh=True)))["data"]["access_token"]
+    soon = "expires_at = now() + interval '1 minute' where shop_id = $1 and kind = 'token'"
+    await rows(f"update credentials set {soon} and expires_at > now() + interval '2 hours' returning 1", shop.id)  # noqa: S608
+    assert (await exchange(api, request(api, shop)))["data"]["access_token"] == newest
+
+
 async def test_3_1_refresh_token(api: Api, shop: Shop) -> None:
     first = (await exchange(api, request(api, shop)))["data"]
     renewal = request(
