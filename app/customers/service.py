@@ -300,10 +300,12 @@ def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[
     """The profile after a write. A mobile that is new to the customer is shown from now on, unless the write says."""
     after = before | fields
     after["gender"] = after["gender"] or 0
-    after["mobile_verified"] = bool(after["mobile_verified"])
     mobile = next((claim.identity.value for claim in new_claims if claim.kind == "mobile"), None)
     if mobile is not None and "mobile" not in fields:
         after["mobile"] = mobile
+    if after["mobile"] != before["mobile"] and "mobile_verified" not in fields:
+        after["mobile_verified"] = False  # that was the number before
+    after["mobile_verified"] = bool(after["mobile_verified"])
     return after
 
 

@@ -86,3 +86,14 @@ async def test_masked_without_the_scope_and_unseen_by_another_shop(
     assert "*" in seen["name"]
     stranger = await make_api(other_shop)
     assert (await stranger.get(f"/v1/customers/{created['id']}")).status_code == 404
+
+
+async def test_another_mobile_is_not_verified_because_the_one_before_was(api: Api) -> None:
+    body = {"identities": [mobile(1), {"kind": "card_no", "value": "C-1"}], "mobile_verified": True}
+    made = (await api.post("/v1/customers", body)).json()
+    assert made["mobile_verified"] is True
+    card = {"identities": [{"kind": "card_no", "value": "C-1"}, mobile(2)]}
+    changed = (await api.post("/v1/customers", card)).json()
+    assert (changed["id"], changed["mobile_verified"]) == (made["id"], False)
+    again = (await api.post("/v1/customers", card | {"mobile_verified": True})).json()
+    assert again["mobile_verified"] is True
