@@ -27,7 +27,7 @@ from app.access.shops import Shop, Shops
 from app.core import clock
 from app.core.crypto import RootKey
 from app.core.db import Connection, Database
-from app.core.errors import DatabaseUnavailable, Refusal, TooMany
+from app.core.errors import DatabaseUnavailable, Refusal
 from app.core.ids import CustomerIds
 from app.core.keys import is_well_formed
 from app.core.wire import RETRIABLE
@@ -179,8 +179,8 @@ class Entry:
         if self._limits is not None and credential.proof is None:
             try:
                 await self._limits.take(caller.client, route_class, shop.settings.limits)
-            except TooMany as refusal:
-                refusal.shop_id = shop.id
+            except RateLimited as refusal:
+                refusal.shop = shop
                 raise
         # A reading call writes only its row in the access log, and that need not reach the disk before the answer.
         admit = f"{_NO_WAIT if visit.reads else ''}{caller.admission}"

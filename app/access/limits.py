@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.access.settings import LimitSettings
+from app.access.shops import Shop
 from app.core import clock
 from app.core.bell import redis_settings
 from app.core.errors import TooMany
@@ -49,9 +50,10 @@ return total
 
 
 class RateLimited(TooMany):
-    """Too many requests of one class in a second."""
+    """Too many requests of one class in a second. `shop`: whose client asked, as the caller's way in tells it."""
 
     code = "rate_limited"
+    shop: Shop | None = None
 
 
 class RowBudgetSpent(TooMany):

@@ -73,7 +73,6 @@ class TooMany(AppError):
     def __init__(self, detail: str, retry_after: float) -> None:
         super().__init__(detail)
         self.retry_after = max(1, round(retry_after))
-        self.shop_id: int | None = None  # whose client it was, once that is known
 
 
 class DatabaseUnavailable(AppError):

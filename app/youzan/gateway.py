@@ -74,8 +74,8 @@ class Gateway:
             return
         except Exception as error:
             code, body = refusal(error, trace_id, way.envelope)
-            if isinstance(error, RateLimited) and not way.old:
-                body = await _rate_limited(request, error) or body
+            if isinstance(error, RateLimited) and error.shop is not None and not way.old:
+                body = RATE_LIMITED.get(error.shop.settings.facade.rate_limited_body, body)
         metrics.FACADE_CALLS.labels(f"{api.name}/{api.version}" if api else "unknown", str(code)).inc()
         await Response(body, 200, {"Cache-Control": "no-store"}, "application/json")(scope, receive, send)
 
@@ -94,15 +94,6 @@ def refusal(error: Exception, trace_id: str, envelope: Envelope) -> tuple[int, b
         error = GatewayRefusal(code or 5001)
     log.info("facade_refused", code=error.code)
     return error.code, envelope.gateway_error(trace_id, error.code, error.message)
-
-
-async def _rate_limited(request: Request, error: RateLimited) -> bytes | None:
-    """The shop's own choice of words, if it has made one."""
-    entry: Entry = request.app.state.entry
-    if error.shop_id is None:
-        return None
-    shop = await entry.shops.get(error.shop_id)  # read a moment ago, so remembered
-    return RATE_LIMITED.get(shop.settings.facade.rate_limited_body)
 
 
 async def _answer(request: Request, api: AnyApi, way: Way, trace_id: str) -> bytes:

@@ -10,6 +10,7 @@ from app.access.shops import Shop
 from app.core.db import Connection, Row, statement
 from app.customers import records
 from app.customers.records import Customer
+from app.customers.repository import get_many
 from app.customers.schemas import IdentityWrite
 from app.customers.service import value_hash
 
@@ -39,16 +40,6 @@ BY_IDENTITY = statement(
         {_BESIDE}
         where f.shop_id = :shop_id and f.kind = :kind and f.value_hash = :value_hash
         """  # noqa: S608 ours
-    )
-)
-BY_IDS = statement(
-    text(
-        """
-        select c.*, k.wrapped
-        from customers c
-        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
-        where c.shop_id = :shop_id and c.id = any(cast(:ids as bigint[])) and c.status <> 'erased'
-        """
     )
 )
 BY_MOBILES = statement(
@@ -118,9 +109,9 @@ async def find_by_identity(db: Connection, shop: Shop, identity: IdentityWrite, 
 
 
 async def customers_by_id(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, Customer]:
-    """Those of the shop's customers, by number."""
-    rows = await db.fetch(BY_IDS, shop_id=shop.id, ids=list(customer_ids))
-    return {row["id"]: records.open_customer(shop, row) for row in rows}
+    """Those of the shop's customers who are still there, by number."""
+    rows = await get_many(db, shop.id, customer_ids)
+    return {row["id"]: records.open_customer(shop, row) for row in rows if row["status"] != "erased"}
 
 
 async def customers_by_mobile(db: Connection, shop: Shop, mobiles: Sequence[IdentityWrite]) -> dict[str, Customer]:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.access.settings import FacadeSettings, ShopSettings
 from app.access.shops import Shop
 from app.core.config import Settings
-from app.core.errors import StartOver
+from app.core.errors import DatabaseUnavailable, StartOver
 from app.main import create_app
 from app.youzan import registry
 from app.youzan.calling import Api as Row
@@ -195,6 +195,27 @@ async def test_the_other_words_for_too_fast(facade: Facade, choice: str, body: A
     answers = [(await facade.api.post(path, {})).json() for _ in range(6)]
     assert body in answers
     assert "gw_err_resp" not in answers[-1]
+
+
+async def test_too_fast_is_told_without_the_database(
+    app: FastAPI, facade: Facade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"facade": {"rate_limited_body": "msg"}, "limits": {"reads_per_second": 1}}
+    assert (await facade.api.http.put("/v1/shop/settings", json=chosen)).status_code == 200
+    shops, looked = app.state.entry.shops, []
+
+    async def get(shop_id: int, known: Any = shops.get) -> Shop:
+        looked.append(shop_id)
+        if looked.count(shop_id) > 6:
+            raise DatabaseUnavailable
+        shop: Shop = await known(shop_id)
+        return shop
+
+    monkeypatch.setattr(shops, "get", get)
+    path = f"/api/{SEARCH}?access_token={facade.token}"
+    answers = [await facade.api.post(path, {}) for _ in range(6)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert answers[-1].json() == {"msg": "请求被限流", "code": 500100004}
 
 
 async def test_another_shop_s_token_sees_nothing(facade: Facade, make_facade: Any, other_shop: Shop) -> None:
