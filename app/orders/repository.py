@@ -32,6 +32,14 @@ ITEM_ARRAYS: Final = {
     "quantity": "integer",
     "price_fen": "bigint",
 }
+REFUND_ARRAYS: Final = {
+    "refund_no": "text",
+    "order_no": "text",
+    "amount_fen": "bigint",
+    "refunded_at": "timestamptz",
+    "source_version": "bigint",
+    "payload_hash": "bytea",
+}
 
 
 def _unnest(arrays: dict[str, str]) -> str:
@@ -104,29 +112,39 @@ SET_STATUS = statement(
     )
 )
 
-PUT_REFUND = statement(
+PUT_REFUNDS = statement(
     text(
-        """
-        with owner as (select customer_id from orders where shop_id = :shop_id and order_no = :order_no),
-        before as (select order_no from refunds where shop_id = :shop_id and refund_no = :refund_no),
+        f"""
+        with told as (
+            select * from {_unnest(REFUND_ARRAYS)}
+        ),
+        before as (
+            select r.refund_no, o.customer_id
+            from told t
+            join refunds r on r.shop_id = :shop_id and r.refund_no = t.refund_no
+            left join orders o on o.shop_id = :shop_id and o.order_no = r.order_no
+        ),
         written as (
             insert into refunds as r
                 (shop_id, refund_no, order_no, amount_fen, refunded_at, source_version, payload_hash, settled,
                  received_at)
-            values (:shop_id, :refund_no, :order_no, :amount_fen, :refunded_at, :source_version, :payload_hash,
-                    exists (select from owner), :moment)
+            select :shop_id, refund_no, order_no, amount_fen, refunded_at, source_version, payload_hash,
+                   exists (select from orders o where o.shop_id = :shop_id and o.order_no = t.order_no), :moment
+            from told t order by refund_no
             on conflict (shop_id, refund_no) do update set
                 order_no = excluded.order_no, amount_fen = excluded.amount_fen, refunded_at = excluded.refunded_at,
                 source_version = excluded.source_version, payload_hash = excluded.payload_hash,
                 settled = excluded.settled
             where (excluded.source_version, excluded.payload_hash) > (r.source_version, r.payload_hash)
-            returning 1
+            returning refund_no
         )
-        select exists (select from written) as written, exists (select from before) as known,
-               (select customer_id from owner) as customer_id,
-               (select o.customer_id from before b
-                join orders o on o.shop_id = :shop_id and o.order_no = b.order_no) as before_customer_id
-        """
+        select t.refund_no, w.refund_no is not null as written, b.refund_no is not null as known, o.customer_id,
+               b.customer_id as before_customer_id
+        from told t
+        left join written w on w.refund_no = t.refund_no
+        left join before b on b.refund_no = t.refund_no
+        left join orders o on o.shop_id = :shop_id and o.order_no = t.order_no
+        """  # noqa: S608 column names of our own
     )
 )
 # A refund and its order written at the same moment do not see each other; afterwards both are seen here.

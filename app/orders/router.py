@@ -42,4 +42,4 @@ async def put_orders(request: Request, call: Annotated[Call, door("orders:write"
 @router.post("/refunds")
 async def put_refund(call: Annotated[Call, door("orders:write")], body: RefundWrite) -> RefundResult:
     """Tell of a refund, before or after its order."""
-    return await service.put_refund(call.db, call.shop, body)
+    return (await service.put_refunds(call.db, call.shop, [body]))[0]

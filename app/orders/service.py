@@ -13,7 +13,7 @@ from app.core.ids import CustomerIds, derived_id
 from app.customers import service as customers
 from app.customers.service import CREATED, UNCHANGED, UPDATED, Outcome, Write
 from app.orders import repository
-from app.orders.repository import ITEM_ARRAYS, ORDER_ARRAYS
+from app.orders.repository import ITEM_ARRAYS, ORDER_ARRAYS, REFUND_ARRAYS
 from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, StatusWrite, Versioned
 
 _SETTLE_LIMIT: Final = 1000
@@ -53,27 +53,37 @@ async def put_orders(db: Connection, shop: Shop, ids: CustomerIds, orders: Seque
     return outcomes
 
 
-async def put_refund(db: Connection, shop: Shop, refund: RefundWrite) -> RefundResult:
-    """Write a refund as told now; it waits for its order when that has not come."""
+async def put_refunds(db: Connection, shop: Shop, refunds: Sequence[RefundWrite]) -> list[RefundResult]:
+    """Write refunds as told now, each in its place; one waits for its order when that has not come.
+
+    The same rule as for orders: the higher version wins, and between equal versions the larger payload hash.
+    """
+    ranks = [(source_version(one, shop), fingerprint(one.model_dump_json().encode())) for one in refunds]
+    newest: dict[str, int] = {}
+    for index, refund in enumerate(refunds):
+        if refund.refund_no not in newest or ranks[index] > ranks[newest[refund.refund_no]]:
+            newest[refund.refund_no] = index
+    columns: dict[str, list[Any]] = {name: [] for name in REFUND_ARRAYS}
+    for refund_no, index in newest.items():
+        told = refunds[index]
+        values = (refund_no, told.order_no, told.amount_fen, clock.localise(told.refunded_at, shop.zone), *ranks[index])
+        for column, value in zip(columns.values(), values, strict=True):
+            column.append(value)
     moment = clock.now()
-    row = await db.fetch_one(
-        repository.PUT_REFUND,
-        shop_id=shop.id,
-        refund_no=refund.refund_no,
-        order_no=refund.order_no,
-        amount_fen=refund.amount_fen,
-        refunded_at=clock.localise(refund.refunded_at, shop.zone),
-        source_version=source_version(refund, shop),
-        payload_hash=fingerprint(refund.model_dump_json().encode()),
-        moment=moment,
-    )
-    assert row is not None  # noqa: S101 the statement has no FROM, so it answers one row
-    if row["written"]:
-        owners = {row["customer_id"], row["before_customer_id"]} - {None}
+    rows = await db.fetch(repository.PUT_REFUNDS, shop_id=shop.id, moment=moment, **columns)
+    found = {row["refund_no"]: row for row in rows}
+    written = [row for row in found.values() if row["written"]]
+    if written:
+        owners = {row[name] for row in written for name in ("customer_id", "before_customer_id")} - {None}
         await changes.mark_changed(db, shop.id, sorted(owners), moment)
         db.ring(repository.REFUNDS_BELL)
-    status = UNCHANGED if not row["written"] else UPDATED if row["known"] else CREATED
-    return RefundResult(refund_no=refund.refund_no, status=status, waiting=row["customer_id"] is None)
+    results = []
+    for index, refund in enumerate(refunds):
+        row = found[refund.refund_no]
+        changed = row["written"] and newest[refund.refund_no] == index
+        status = UNCHANGED if not changed else UPDATED if row["known"] else CREATED
+        results.append(RefundResult(refund_no=refund.refund_no, status=status, waiting=row["customer_id"] is None))
+    return results
 
 
 async def set_statuses(db: Connection, shop: Shop, moves: Sequence[StatusWrite]) -> dict[str, Row]:

@@ -318,9 +318,8 @@ async def _together(db: Connection, shop: Shop, ids: CustomerIds, units: Sequenc
                 unit.verdict = _Verdict("pending", error=NOT_PAID, waits=WAIT_SECONDS)
             else:
                 unit.customer_id = row["customer_id"]
-    for unit in units:  # one statement each: few messages tell of refunds
-        if isinstance(unit.work, RefundWrite):
-            await orders.put_refund(db, shop, unit.work)
+    if refunds := [unit.work for unit in units if isinstance(unit.work, RefundWrite)]:
+        await orders.put_refunds(db, shop, refunds)
 
 
 def _settle(unit: _Unit, customer_id: int | None, error: AppError | None) -> None:

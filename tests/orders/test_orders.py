@@ -152,25 +152,15 @@ async def _deliver(entry: Entry, rows: Rows, told: list[OrderWrite | RefundWrite
     """Deliver in batches of a size to a new shop. Returns its rows without surrogate ids and receipt times."""
     shop = await entry.shops.get(await create_shop(entry.database, entry.root, name=f"shop {next(_shops)}"))
     ids = CustomerIds()
-    orders: list[OrderWrite] = []
-
-    async def flush() -> None:
-        if orders:
-            async with entry.shop(shop.id) as (db, of):
-                outcomes = await service.put_orders(db, of, ids, orders)
-                assert all(outcome.error is None for outcome in outcomes)
-            orders.clear()
-
-    for one in told:
-        if isinstance(one, RefundWrite):
-            await flush()
-            async with entry.shop(shop.id) as (db, of):
-                await service.put_refund(db, of, one)
-        else:
-            orders.append(one)
-            if len(orders) >= sizes:
-                await flush()
-    await flush()
+    for start in range(0, len(told), sizes):
+        batch = told[start : start + sizes]
+        orders = [one for one in batch if isinstance(one, OrderWrite)]
+        back = [one for one in batch if isinstance(one, RefundWrite)]
+        async with entry.shop(shop.id) as (db, of):
+            settled = await service.put_refunds(db, of, back)
+            assert [result.refund_no for result in settled] == [one.refund_no for one in back]
+            outcomes = await service.put_orders(db, of, ids, orders)
+            assert all(outcome.error is None for outcome in outcomes)
     async with entry.shop(shop.id) as (db, of):
         await service.settle_refunds(db, of)
     kept = await rows(

@@ -79,7 +79,7 @@ class _Story:
                     refund_no=f"R{next(_counter)}", order_no=number, amount_fen=fact["fen"], refunded_at=at
                 )
                 async with self.entry.shop(self.shop.id) as (db, shop):
-                    await orders.put_refund(db, shop, refund)
+                    await orders.put_refunds(db, shop, [refund])
                 continue
             number = f"O{next(_counter)}"
             self.orders.append(number)
