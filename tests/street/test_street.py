@@ -168,6 +168,7 @@ async def test_a_pushed_trade_leads_to_a_tier_change_and_to_a_touch(
         await _until(lambda: _nothing_to_look_at(rows, shop))
         job = (await http.post("/v1/triggers/rescore", json={})).json()["job_id"]
         await _until(lambda: _done(http, job))
+        await _until(lambda: _nothing_to_tell(rows, shop))  # of the rescore, which made somebody else a VIP
         hook = {"url": receiver.url, "kinds": ["tier.changed", "touch.requested"]}
         secret = (await http.post("/v1/webhooks", json=hook)).json()["secret"]
         template = {"category": "transactional", "body": "欢迎成为VIP"}
@@ -204,6 +205,10 @@ async def _orders(rows: Rows, shop: Shop, count: int) -> bool:
 
 async def _nothing_to_look_at(rows: Rows, shop: Shop) -> bool:
     return not await rows("select 1 from customer_changes where shop_id = $1", shop.id)
+
+
+async def _nothing_to_tell(rows: Rows, shop: Shop) -> bool:
+    return not await rows("select 1 from domain_events where shop_id = $1", shop.id)
 
 
 async def _done(http: httpx.AsyncClient, job: str) -> bool:
