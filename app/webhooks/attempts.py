@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 import structlog
 
@@ -28,6 +29,7 @@ class Target(NamedTuple):
     """Where claimed messages go. No attempt begins after the deadline (monotonic): its result would miss the lease.
 
     `push`: the messages in Youzan's form, for an endpoint that expects it.
+    `probe_id`: the heartbeat that alone is sent until it is answered.
     """
 
     url: str
@@ -35,9 +37,12 @@ class Target(NamedTuple):
     deadline: float
     failing: bool
     push: youzan.Push | None = None
+    probe_id: UUID | None = None
 
     def delays(self, row: Row) -> Sequence[float]:
-        """The waits between attempts. A heartbeat asks about now, so it is not repeated."""
+        """The waits between attempts. A heartbeat asks about now: it is repeated only while messages wait for it."""
+        if row["id"] == self.probe_id:
+            return [youzan.PROBE_SECONDS] * (int(row["failures"]) + 1)
         if row["kind"] == HEARTBEAT:
             return ()
         return DELAYS_SECONDS if self.push is None else self.push.delays

@@ -42,6 +42,7 @@ class _Lane:
     width: int
     clients: Clients
     failing: bool = False
+    guarded: bool = False
     again: asyncio.Event = field(default_factory=asyncio.Event)
     flying: set[asyncio.Task[Attempt]] = field(default_factory=set)
 
@@ -170,7 +171,7 @@ class Deliverer:
             return False
         if claim is None:
             return False
-        lane.failing = claim.target.failing
+        lane.failing, lane.guarded = claim.target.failing, claim.target.push is not None
         if self._stopping:
             await self._record(lane, [Attempt(row) for row in claim.leaving])
             return False
@@ -185,7 +186,7 @@ class Deliverer:
         lane.width = self._width(lane.key, 2 * lane.width if replied else lane.width // 2)
 
         async def write(db: Connection, shop: Shop) -> None:
-            await turns.write_back(db, shop, lane.key.endpoint_id, attempts, failing=lane.failing)
+            await turns.write_back(db, shop, lane.key.endpoint_id, attempts, failing=lane.failing, guarded=lane.guarded)
 
         until = time.monotonic() + self._lease
         while time.monotonic() < until:

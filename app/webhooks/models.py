@@ -26,6 +26,10 @@ webhook_endpoints = tenant_table(
         server_default="false",
         comment="whoever set the address may see personal fields",
     ),
+    Column("probe_id", Uuid, comment="the heartbeat that asks whether messages may flow again; null while they do"),
+    instant("window_at", comment="since when the breaker counts"),
+    Column("window_attempts", Integer, nullable=False, server_default="0"),
+    Column("window_failures", Integer, nullable=False, server_default="0"),
     CheckConstraint("state in ('enabled', 'disabled')", name="state"),
     CheckConstraint("format in ('standard', 'youzan')", name="format"),
 )

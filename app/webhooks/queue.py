@@ -4,10 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import orjson
 from sqlalchemy import bindparam as p
 from sqlalchemy import select, text
 
-from app.core.db import Connection, Row, statement
+from app.core import clock
+from app.core.db import Connection, Row, Statement, statement
+from app.core.ids import new_id
 from app.webhooks.models import webhook_endpoints
 
 DELIVERIES_BELL: Final = "deliveries"
@@ -36,12 +39,16 @@ ADD = statement(
     )
 )
 
+# While an endpoint's breaker is open, only its heartbeat is due.
 _DUE: Final = """
     select e.id,
-        exists (
+        case when e.probe_id is null then exists (
             select 1 from webhook_deliveries d
             where d.shop_id = :shop_id and d.endpoint_id = e.id and d.state = 'pending' and d.due_at <= now()
-        ) as pending,
+        ) else exists (
+            select 1 from webhook_deliveries d
+            where d.shop_id = :shop_id and d.id = e.probe_id and d.state = 'pending' and d.due_at <= now()
+        ) end as pending,
         exists (
             select 1 from webhook_deliveries d
             where d.shop_id = :shop_id and d.endpoint_id = e.id and d.state = 'sending' and d.due_at <= now()
@@ -58,22 +65,29 @@ TARGET = statement(
         webhook_endpoints.c.state == "enabled",
     )
 )
+
+
 # Chosen in an array, here and where results are written: a queue has no statistics worth the name, and a join that is
 # planned for few rows would run the choice again for each of many.
-CLAIM = statement(
-    text(
-        """
-        update webhook_deliveries d set
-            state = 'sending', attempt = d.attempt + 1, due_at = now() + make_interval(secs => :lease_seconds)
-        where d.shop_id = :shop_id and d.id = any(array(
-            select id from webhook_deliveries
-            where shop_id = :shop_id and endpoint_id = :endpoint_id and state = 'pending' and due_at <= now()
-            order by due_at limit :limit for update skip locked
-        ))
-        returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.kind, d.body, d.state
-        """
+def _claim(which: str) -> Statement:
+    return statement(
+        text(
+            f"""
+            update webhook_deliveries d set
+                state = 'sending', attempt = d.attempt + 1, due_at = now() + make_interval(secs => :lease_seconds)
+            where d.shop_id = :shop_id and d.id = any(array(
+                select id from webhook_deliveries
+                where shop_id = :shop_id and {which} and state = 'pending' and due_at <= now()
+                order by due_at limit :limit for update skip locked
+            ))
+            returning d.id, d.attempt, d.failures, d.message_id, d.touch_id, d.kind, d.body, d.state
+            """  # noqa: S608 terms of our own
+        )
     )
-)
+
+
+CLAIM = _claim("endpoint_id = :endpoint_id")
+CLAIM_PROBE = _claim("id = :probe_id")
 # A worker died with it. It goes alone, so that whatever kills workers is found without taking others along, and
 # with a lease of uneven length, so that those who died together do not meet again.
 CLAIM_ABANDONED = statement(
@@ -169,19 +183,38 @@ async def add(db: Connection, shop_id: int, deliveries: Mapping[str, list[Any]])
         db.ring(DELIVERIES_BELL)
 
 
+async def add_heartbeat(db: Connection, shop_id: int, endpoint_id: UUID) -> UUID:
+    """Owe an endpoint a message that only asks whether it is there. Returns the delivery's id."""
+    delivery_id = new_id()
+    body = orjson.dumps({"type": HEARTBEAT, "timestamp": clock.now(), "data": {}}).decode()
+    owed = {"ids": delivery_id, "endpoint_ids": endpoint_id, "message_ids": str(delivery_id), "touch_ids": None}
+    await add(db, shop_id, {name: [value] for name, value in (owed | {"kinds": HEARTBEAT, "bodies": body}).items()})
+    return delivery_id
+
+
 async def claim(
-    db: Connection, shop_id: int, endpoint_id: UUID, *, abandoned: bool, limit: int, lease_seconds: float
+    db: Connection,
+    shop_id: int,
+    endpoint_id: UUID,
+    *,
+    abandoned: bool,
+    probe_id: UUID | None,
+    limit: int,
+    lease_seconds: float,
 ) -> list[Row]:
     """Due deliveries of an endpoint, each a new attempt under a lease.
 
     Args:
         abandoned: one that a dead worker left, rather than those that wait. At its third crash it comes back
             quarantined, and is not to be sent.
+        probe_id: of those that wait, only this one.
     """
-    place = {"endpoint_id": endpoint_id, "lease_seconds": lease_seconds}
+    lease = {"shop_id": shop_id, "lease_seconds": lease_seconds}
     if abandoned:
-        return await db.fetch(CLAIM_ABANDONED, shop_id=shop_id, crash_limit=CRASHES_BEFORE_QUARANTINE, **place)
-    return await db.fetch(CLAIM, shop_id=shop_id, limit=limit, **place)
+        return await db.fetch(CLAIM_ABANDONED, endpoint_id=endpoint_id, crash_limit=CRASHES_BEFORE_QUARANTINE, **lease)
+    if probe_id is not None:
+        return await db.fetch(CLAIM_PROBE, probe_id=probe_id, limit=1, **lease)
+    return await db.fetch(CLAIM, endpoint_id=endpoint_id, limit=limit, **lease)
 
 
 async def cancel(db: Connection, shop_id: int, reasons: Mapping[UUID, str]) -> None:

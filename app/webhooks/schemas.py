@@ -40,7 +40,7 @@ class EndpointCreate(BaseModel):
 
 
 class EndpointUpdate(BaseModel):
-    """Absent keeps. Enabling forgets why it was disabled."""
+    """Absent keeps. Enabling forgets why it was disabled, and lets messages flow that were held back."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,6 +60,7 @@ class EndpointRead(BaseModel):
     enabled: bool
     reason: str | None = Field(description="Why it was disabled")
     failing_since: datetime | None = Field(description="Since when every attempt has failed")
+    held_back: bool = Field(description="Too much failed at once: messages wait until a heartbeat is answered")
     previous_secret_until: datetime | None = Field(description="Until then the secret before the last signs too")
     created_at: datetime
 

@@ -5,8 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import orjson
-
 from app.access.entry import Caller
 from app.access.shops import Shop
 from app.core import clock
@@ -133,10 +131,7 @@ async def heartbeat(db: Connection, shop: Shop, endpoint_id: UUID) -> Row:
     endpoint = await repository.get_endpoint(db, shop.id, endpoint_id)
     if endpoint is None or endpoint["state"] != "enabled":
         raise EndpointDisabled
-    delivery_id, kind = new_id(), queue.HEARTBEAT
-    body = orjson.dumps({"type": kind, "timestamp": clock.now(), "data": {}}).decode()
-    owed = {"ids": delivery_id, "endpoint_ids": endpoint_id, "message_ids": str(delivery_id), "touch_ids": None}
-    await queue.add(db, shop.id, {name: [value] for name, value in (owed | {"kinds": kind, "bodies": body}).items()})
+    delivery_id = await queue.add_heartbeat(db, shop.id, endpoint_id)
     row = await db.fetch_one(repository.GET_DELIVERY, shop_id=shop.id, id=delivery_id)
     assert row is not None  # noqa: S101 inserted
     return row

@@ -16,7 +16,7 @@ from app.customers import repository as customers
 from app.customers.records import open_customer
 from app.touches import service as touches
 from app.touches.repository import Outcome
-from app.webhooks import queue, service, youzan
+from app.webhooks import breaker, queue, service, youzan
 from app.webhooks.attempts import Attempt, Target
 from app.webhooks.verdicts import GONE, Verdict
 
@@ -54,27 +54,42 @@ async def take(
     endpoint = await db.fetch_one(queue.TARGET, shop_id=shop.id, id=endpoint_id)
     if endpoint is None:
         return None
-    rows = await queue.claim(db, shop.id, endpoint_id, abandoned=abandoned, limit=limit, lease_seconds=lease_seconds)
+    probe_id = endpoint["probe_id"]
+    rows = await queue.claim(
+        db,
+        shop.id,
+        endpoint_id,
+        abandoned=abandoned,
+        probe_id=probe_id,
+        limit=limit,
+        lease_seconds=lease_seconds,
+    )
     if not rows:
         return None
+    if any(row["id"] == probe_id and row["state"] == "quarantined" for row in rows):
+        await breaker.close(db, shop.id, endpoint_id)
     secrets = service.secrets(shop, endpoint, clock.now())
     leaving, push = await _allowed(db, shop.id, rows), None
     if endpoint["format"] == youzan.FORMAT:
         push = await _push(db, shop, endpoint, secrets[0], leaving)
         leaving = [row for row in leaving if row["id"] in push.inside]
-    target = Target(endpoint["url"], secrets, deadline, failing=endpoint["failing_since"] is not None, push=push)
+    failing = endpoint["failing_since"] is not None
+    target = Target(endpoint["url"], secrets, deadline, failing=failing, push=push, probe_id=probe_id)
     return Claim(target, rows, leaving)
 
 
 async def write_back(
-    db: Connection, shop: Shop, endpoint_id: UUID, attempts: Sequence[Attempt], *, failing: bool
+    db: Connection, shop: Shop, endpoint_id: UUID, attempts: Sequence[Attempt], *, failing: bool, guarded: bool
 ) -> None:
     """Write what became of attempts, and of touches among them. Results that come after another's attempt are refused.
 
     Args:
         failing: whether the endpoint was known to fail.
+        guarded: whether a breaker guards it.
     """
     judged = [(attempt, attempt.verdict()) for attempt in attempts]
+    if guarded:
+        await breaker.note(db, shop.id, endpoint_id, judged)
     kept = await queue.write_back(db, shop.id, _columns(judged))
     written = [pair for pair in judged if pair[0].row["id"] in kept]
     await touches.record_outcomes(db, shop.id, _outcomes(written))

@@ -18,6 +18,7 @@ FORMAT: Final = "youzan"
 CUSTOMER_EVENT: Final = "SCRM_CUSTOMER_EVENT"
 STATUSES: Final = {"customer.created": "CUSTOMER_CREATED", "customer.updated": "CUSTOMER_UPDATED"}
 TIMEOUT_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 5.0  # between heartbeats while messages are held back
 # Waits after each attempt, by how many there are; what fails once more is a dead letter.
 _GUIDE: Final = (
     *(10.0, 30.0),

@@ -8,7 +8,9 @@ from fastapi import FastAPI
 
 from app.access.shops import Shop
 from tests.conftest import Api, Rows
+from tests.push.listener import ACK
 from tests.push.sender import Sender
+from tests.webhooks.receiver import Receiver, receiving
 
 MakeSender = Callable[..., Awaitable[Sender]]
 
@@ -49,3 +51,11 @@ def kept(rows: Rows, shop: Shop) -> Callable[[], Awaitable[list[dict[str, object
         return await rows("select * from push_messages where shop_id = $1 order by received_at, id", shop.id)
 
     return look
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """One that acknowledges."""
+    async with receiving() as running:
+        running.answer = lambda _: ACK
+        yield running

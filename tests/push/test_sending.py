@@ -1,22 +1,16 @@
 """Subscriptions in Youzan's form, read by a receiver that was written from the contract and from nothing of ours."""
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import unquote, unquote_plus
 
 import pytest
 
 from app.access.shops import Shop
 from app.webhooks import youzan
 from tests.conftest import Api, MakeApi, Rows
-from tests.push.sender import TAKEN, Sender, md5
-from tests.webhooks.receiver import Answer, Message, Receiver, receiving
+from tests.push.listener import ACK, Work, due_now, read_push, subscribe
+from tests.push.sender import TAKEN, Sender
+from tests.webhooks.receiver import Answer, Receiver
 
-Work = Callable[[], Awaitable[None]]
-Json = dict[str, Any]
-ACK = Answer(body=b'{"code":0,"msg":"success"}')
 PERSON = {
     "identities": [{"kind": "mobile", "value": "13800000001"}],
     "name": "王 A+B&%",
@@ -24,45 +18,6 @@ PERSON = {
     "birthday": "1990-05-06",
     "member_since": "2026-01-01T00:00:00Z",
 }
-
-
-def read_push(message: Message, secret: str) -> tuple[Json, Json]:
-    """The body and its inside, once both signatures, the headers and the encoding are what the contract says."""
-    body: Json = json.loads(message.body)
-    assert message.headers["event-sign"] == md5(f"{body['client_id']}{message.body.decode()}{secret}")
-    assert body["sign"] == md5(f"{body['client_id']}{body['msg']}{secret}")
-    assert message.headers["event-type"] == body["type"]
-    assert message.headers["client-id"] == body["client_id"]
-    assert message.headers["content-type"] == "application/json"
-    # receivers that parse and write it again before they verify get the same bytes
-    assert json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() == message.body
-    inside = unquote(body["msg"])
-    assert unquote_plus(body["msg"]) == inside, "either decoder reads it"
-    return body, json.loads(inside)
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    """One that acknowledges."""
-    async with receiving() as running:
-        running.answer = lambda _: ACK
-        yield running
-
-
-async def subscribe(api: Api, receiver: Receiver, **changes: Any) -> Json:
-    """An endpoint in Youzan's form, with its secret."""
-    told = {"url": receiver.url, "kinds": ["customer.created", "customer.updated"], "format": "youzan"}
-    answer = await api.post("/v1/webhooks", told | changes)
-    assert answer.status_code == 201, answer.text
-    made: Json = answer.json()
-    return made
-
-
-async def due_now(rows: Rows, shop: Shop) -> None:
-    """Time passes."""
-    await rows(
-        "update webhook_deliveries set due_at = now() where shop_id = $1 and state = 'pending' returning 1", shop.id
-    )
 
 
 async def test_customers_are_told_of_in_youzans_form(
