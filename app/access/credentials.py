@@ -99,6 +99,13 @@ async def revoke_client(db: Connection, shop: Shop, client_id: str) -> None:
     await db.execute(repository.REVOKE_CREDENTIALS, shop=shop.id, of_client=client["id"], of_kind="all", moment=moment)
 
 
+async def secret_of(db: Connection, shop: Shop, client_id: str) -> str:
+    """A client's secret, for a protocol that encrypts with it. Raises NotFound."""
+    client = await _client(db, shop, client_id)
+    secret: str = shop.keys.open(CLIENT_SECRET, client["secret"])
+    return secret
+
+
 async def authorise(db: Connection, shop: Shop, root: RootKey, client_id: str) -> str:
     """An authorisation code for a client of the shop: it is exchanged for a token once, within two minutes.
 

@@ -1,9 +1,8 @@
 """shop and client: who may come in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlencode
 
 import typer
 
@@ -14,9 +13,11 @@ from app.access.scopes import SCOPES, parse_scopes
 from app.access.shops import Shops, create_shop
 from app.cli.console import fail, print_json, print_rows, say
 from app.cli.environment import load_settings
+from app.core import clock
 from app.core.crypto import RootKey
 from app.core.outbound import Outbound, OutboundError
 from app.main import open_database
+from app.youzan import market
 
 shop = typer.Typer(help="Create and list shops.", no_args_is_help=True)
 client = typer.Typer(help="Create, list, rotate and revoke API clients.", no_args_is_help=True)
@@ -143,25 +144,33 @@ def revoke_client(client_id: str, shop_id: ShopId = None) -> None:
 def authorise_client(
     client_id: str,
     callback: Annotated[str | None, typer.Option(help="The app's callback URL: the code is sent there")] = None,
+    subscribe: Annotated[bool, typer.Option(help="Before it, tell the callback that the shop subscribes")] = False,
     shop_id: ShopId = None,
 ) -> None:
     """A code that a tool app exchanges for its token (authorization_code): good once, for two minutes."""
-    settings = load_settings()
+    if subscribe and not callback:
+        fail("--subscribe needs --callback URL: that is where the app hears of it")
 
     async def step(entry: Entry) -> str:
         async with entry.shop(await the_shop(entry, shop_id)) as (db, shop):
+            secret = await credentials.secret_of(db, shop, client_id)
             code = await credentials.authorise(db, shop, entry.root, client_id)
         if callback:
-            url = f"{callback}{'&' if '?' in callback else '?'}{urlencode({'code': code})}"
-            async with Outbound(allow_networks=settings.outbound_allow_networks) as outbound:
-                try:
-                    reply = await outbound.request("GET", url)
-                except OutboundError as error:
-                    fail(f"the callback was not reached: {error.reason}")
-            say(f"the callback answered {reply.status}")
+            urls = [market.with_subscription(callback, secret, shop.id, clock.now())] if subscribe else []
+            await _call_back([*urls, market.with_code(callback, code)])
         return code
 
     typer.echo(with_entry(step))
+
+
+async def _call_back(urls: Sequence[str]) -> None:
+    async with Outbound(allow_networks=load_settings().outbound_allow_networks) as outbound:
+        for url in urls:
+            try:
+                reply = await outbound.request("GET", url)
+            except OutboundError as error:
+                fail(f"the callback was not reached: {error.reason}")
+            say(f"the callback answered {reply.status}")
 
 
 def _show(new: NewClient, *, as_json: bool) -> None:
