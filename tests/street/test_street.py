@@ -2,10 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
-import socket
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -17,42 +13,16 @@ from standardwebhooks import Webhook
 from app.access.shops import Shop
 from app.core.config import Settings
 from tests.conftest import Api, Rows
+from tests.processes import running
 from tests.push.sender import TAKEN, Sender, trade
 from tests.webhooks.receiver import receiving
 
 
 @pytest.fixture
 async def processes(settings: Settings) -> AsyncIterator[str]:
-    """`serve` and `worker` as an operator starts them. Yields the base URL."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "KEHU_ROOT_KEY": settings.root_key.get_secret_value(),
-        "KEHU_OUTBOUND_ALLOW_NETWORKS": "127.0.0.0/8",
-        "KEHU_WORKER_QUEUE": f"{settings.worker_queue}:street",
-        "KEHU_LOG_LEVEL": "WARNING",
-    }
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    running = [
-        await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *command, env=environment)
-        for command in (("serve", "--port", str(port)), ("worker",))
-    ]
-    base_url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=base_url) as http:
-        for _ in range(600):
-            try:
-                if (await http.get("/readyz")).status_code == 200:
-                    break
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-    yield base_url
-    for process in running:
-        process.terminate()
-    codes = [await asyncio.wait_for(process.wait(), 15) for process in running]
-    # uvicorn finishes its requests and then ends by the signal that it was sent.
-    assert codes == [-signal.SIGTERM, 0], "both stop when asked, without a complaint"
+    """Yields the base URL."""
+    async with running(settings, "street") as base_url:
+        yield base_url
 
 
 async def _until(question: Any, seconds: float = 60) -> Any:

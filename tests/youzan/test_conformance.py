@@ -1,9 +1,5 @@
 """Conformance: every row of the table over real HTTP, against `serve` as an operator starts it."""
 
-import asyncio
-import os
-import socket
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -14,39 +10,19 @@ from app.access.entry import Entry
 from app.access.shops import Shop, create_shop
 from app.core.config import Settings
 from tests.conftest import MakeApi
-from tests.youzan.conformance import clients, customers, older, signatures, tags, tokens, transport, users
-from tests.youzan.conformance.world import ANONYMOUS_FAN, CARD, KNOWN, NAME, OPENID, UNIONID, Row, World
+from tests.processes import running
+from tests.youzan.conformance import clients, customers, messages, older, signatures, tags, tokens, transport, users
+from tests.youzan.conformance.world import ANONYMOUS_FAN, CARD, KNOWN, NAME, OPENID, UNIONID, Case, World
 
-PARTS = (transport, signatures, tokens, customers, older, users, tags, clients)
-TABLE = tuple(row for part in PARTS for row in part.ROWS)
+PARTS = (transport, signatures, tokens, customers, older, users, tags, clients, messages)
+TABLE: tuple[Case, ...] = tuple(row for part in PARTS for row in part.ROWS)
 
 
 @pytest.fixture(scope="session")
 async def served(settings: Settings) -> AsyncIterator[str]:
-    """A process of its own. Yields its base URL."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "KEHU_ROOT_KEY": settings.root_key.get_secret_value(),
-        "KEHU_LOG_LEVEL": "WARNING",
-    }
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "serve", "--port", str(port), env=environment
-    )
-    base_url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=base_url) as http:
-        for _ in range(600):
-            try:
-                if (await http.get("/readyz")).status_code == 200:
-                    break
-            except httpx.TransportError:
-                await asyncio.sleep(0.1)
-    yield base_url
-    process.terminate()
-    await asyncio.wait_for(process.wait(), 15)
+    """Processes of their own. Yields the base URL."""
+    async with running(settings, "conformance") as base_url:
+        yield base_url
 
 
 @pytest.fixture
@@ -77,7 +53,7 @@ async def world(served: str, entry: Entry, make_api: MakeApi) -> World:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-async def test_row(world: World, row: Row) -> None:
+async def test_row(world: World, row: Case) -> None:
     async with httpx.AsyncClient(base_url=world.base_url, trust_env=False) as http:
         await row.ask(world, http)
 

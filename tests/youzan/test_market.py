@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from base64 import b64decode
 from typing import Any
@@ -16,6 +15,7 @@ from app.access.shops import Shop
 from app.core.config import Settings
 from app.youzan.market import encrypted
 from tests.conftest import Api
+from tests.processes import environment
 from tests.webhooks.receiver import receiving
 
 # The example that the official Node and PHP SDKs publish with their `decrypt`, message as it stands in the URL.
@@ -47,16 +47,9 @@ def test_the_published_example() -> None:
 
 async def kehu(settings: Settings, *arguments: str) -> tuple[int, str, str]:
     """Run a command of the command line. Returns how it ended, and what it printed."""
-    environment = {
-        **os.environ,
-        "DATABASE_URL": settings.database_url.get_secret_value(),
-        "REDIS_URL": settings.redis_url.get_secret_value(),
-        "KEHU_ROOT_KEY": settings.root_key.get_secret_value(),
-        "KEHU_OUTBOUND_ALLOW_NETWORKS": "127.0.0.0/8",
-    }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app", *arguments),
-        env=environment,
+        env=environment(settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 
@@ -48,6 +48,21 @@ class World:
         if isinstance(value, Has | Maybe):
             return type(value)(self.told(value.pattern))
         return [self.told(item) for item in value] if isinstance(value, list) else value
+
+
+class Case(Protocol):
+    """A confirmed row of the contract, however it is asked."""
+
+    @property
+    def section(self) -> str:
+        """Its section, and the call or the message."""
+
+    @property
+    def name(self) -> str:
+        """As the suite prints it."""
+
+    async def ask(self, world: World, http: httpx.AsyncClient) -> None:
+        """Ask, and look at the answer. Raises AssertionError."""
 
 
 @dataclass(frozen=True)
