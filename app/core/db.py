@@ -18,7 +18,7 @@ from app.core import metrics
 from app.core.errors import DatabaseUnavailable
 
 Row: TypeAlias = Mapping[str, Any]  # an asyncpg.Record
-ROLE: Final = "kehu_app"  # owns nothing; every transaction steps into it
+ROLE: Final = "kehu_app"  # owns nothing; every connection works as it
 _DIALECT: Final[PGDialect] = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 _ROLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -145,6 +145,8 @@ class Database:
         if role is not None and not _ROLE.fullmatch(role):
             raise ValueError(f"not a role name: {role!r}")
         self._connect = {"timeout": acquire_timeout_seconds} | connect_arguments(url)
+        if role is not None and not pgbouncer:
+            self._connect["server_settings"] |= {"role": role}
         self._role = role
         self._pool_size = pool_size
         self._acquire_timeout = acquire_timeout_seconds
@@ -153,6 +155,7 @@ class Database:
         self._on_commit = on_commit
         self._pool: asyncpg.Pool[Any] | None = None
         self._opening = asyncio.Lock()
+        self._taken = 0  # connections in use, and those who wait for one
 
     async def close(self) -> None:
         """Close the pool; transactions under way get five seconds."""
@@ -164,7 +167,7 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, shop_id: int | None = None, *, admit: str = "") -> AsyncIterator[Connection]:
-        """BEGIN, role and shop in one round trip; COMMIT when the block ends, ROLLBACK when it raises.
+        """BEGIN and shop in one round trip; COMMIT when the block ends, ROLLBACK when it raises.
 
         Args:
             shop_id: whose rows may be seen. None sees no tenant row at all.
@@ -190,19 +193,24 @@ class Database:
             self._on_commit(db.rings, shop_id)
 
     def _begin(self, shop_id: int | None, admit: str) -> str:
-        role = f"SET LOCAL ROLE {self._role}; " if self._role else ""
+        # A connection of our own is opened as the role; one that a pooler lends steps into it each time.
+        role = f"SET LOCAL ROLE {self._role}; " if self._role and self._pgbouncer else ""
         shop = f"SET LOCAL kehu.shop_id = '{int(shop_id)}'; " if shop_id is not None else ""
         return f"BEGIN; {role}{shop}{admit}"
 
     async def _acquire(self) -> Any:
+        self._taken += 1
         try:
             pool = self._pool or await self._open()
-            # With a timeout asyncpg starts a task; one that is free now needs none.
-            timeout = None if pool.get_idle_size() else self._acquire_timeout
+            # With a timeout asyncpg starts a task; where one is free there is nothing to wait for.
+            timeout = None if self._taken <= self._pool_size else self._acquire_timeout
             with metrics.POOL_WAIT.time():
                 return await pool.acquire(timeout=timeout)
-        except _CONNECTION_LOST as error:
-            raise DatabaseUnavailable from error
+        except BaseException as error:
+            self._taken -= 1
+            if isinstance(error, _CONNECTION_LOST):
+                raise DatabaseUnavailable from error
+            raise
 
     async def _open(self) -> "asyncpg.Pool[Any]":
         async with self._opening:
@@ -235,11 +243,13 @@ class Database:
         return True
 
     async def _release(self, raw: Any) -> None:
-        if self._pool is not None:
-            try:
+        try:
+            if self._pool is not None:
                 await self._pool.release(raw)
-            except _CONNECTION_LOST:
-                raw.terminate()
+        except _CONNECTION_LOST:
+            raw.terminate()
+        finally:
+            self._taken -= 1
 
 
 async def _nothing_to_reset(_: Any) -> None:

@@ -10,7 +10,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core import metrics
 from app.core.ids import new_id
 
-log = structlog.get_logger("app.request")
 _ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -19,6 +18,7 @@ class RequestLog:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._log = structlog.get_logger("app.request").bind()  # bound once, and not for every line
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
@@ -47,4 +47,6 @@ class RequestLog:
             route = getattr(scope.get("route"), "path", "unmatched")
             metrics.REQUESTS.labels(route, scope["method"], str(status)).observe(seconds)
             if route not in ("/healthz", "/readyz", "/metrics"):
-                log.info("request", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1))
+                self._log.info(
+                    "request", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1)
+                )
