@@ -59,6 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url="/docs",
         redoc_url=None,
         redirect_slashes=False,
+        # Ours are in `observe` and `metrics`; asking in every call whether somebody wants others costs more than both.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.settings = settings
     app.state.bell = Bell(settings.redis_url.get_secret_value(), queue=settings.worker_queue)

@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core import metrics
 from app.core.ids import new_id
 
+_requests: Final = lru_cache(maxsize=1024)(metrics.REQUESTS.labels)
 _ACCEPTABLE: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
 
@@ -45,7 +47,7 @@ class RequestLog:
         finally:
             seconds = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
-            metrics.REQUESTS.labels(route, scope["method"], str(status)).observe(seconds)
+            _requests(route, scope["method"], str(status)).observe(seconds)
             if route not in ("/healthz", "/readyz", "/metrics"):
                 self._log.info(
                     "request", route=route, method=scope["method"], status=status, ms=round(seconds * 1000, 1)

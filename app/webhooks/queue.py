@@ -198,7 +198,7 @@ async def claim(
     endpoint_id: UUID,
     *,
     abandoned: bool,
-    probe_id: UUID | None,
+    probe_id: UUID | None = None,
     limit: int,
     lease_seconds: float,
 ) -> list[Row]:

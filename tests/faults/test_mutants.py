@@ -204,8 +204,8 @@ async def test_shop_set_for_the_session(scene: Scene, monkeypatch: pytest.Monkey
     if mutated:
         begin = Database._begin
 
-        def for_the_session(self: Database, shop_id: int | None, admit: str) -> str:
-            return begin(self, shop_id, admit).replace("SET LOCAL kehu.shop_id", "SET kehu.shop_id")
+        def for_the_session(self: Database, shop_id: int | None, *others: str) -> str:
+            return begin(self, shop_id, *others).replace("SET LOCAL kehu.shop_id", "SET kehu.shop_id")
 
         monkeypatch.setattr(Database, "_begin", for_the_session)
     await scene.people(3)

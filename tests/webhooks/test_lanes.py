@@ -35,9 +35,7 @@ async def owe(entry: Entry, shop: Shop, people: Make, count: int, first: int = 1
 async def claim(entry: Entry, shop: Shop, endpoint: Any, *, abandoned: bool = False, limit: int = 32) -> list[Row]:
     """What a worker does before it dies."""
     async with entry.shop(shop.id) as (db, _):
-        return await queue.claim(
-            db, shop.id, endpoint["id"], abandoned=abandoned, probe_id=None, limit=limit, lease_seconds=30.0
-        )
+        return await queue.claim(db, shop.id, endpoint["id"], abandoned=abandoned, limit=limit, lease_seconds=30.0)
 
 
 async def leases_end(rows: Rows, shop: Shop) -> None:
