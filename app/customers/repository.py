@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, any_, cast, select, text
 from sqlalchemy import bindparam as p
@@ -14,6 +13,9 @@ from app.core.db import Connection, Row, statement
 from app.customers.models import customers, identities, person_keys
 from app.customers.records import COLUMNS
 
+CLAIM_ARRAYS: Final = ("kinds", "hashes", "owners", "origins", "scopes", "values")
+PERSON_ARRAYS: Final = ("ids", "claims", "wrapped", "created_at", *COLUMNS)
+CHANGE_ARRAYS: Final = ("ids", "data", *COLUMNS)
 _NAMES = ", ".join(COLUMNS)
 _ARRAYS = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in COLUMNS.items())
 
@@ -48,8 +50,8 @@ ADD = statement(
         counted as (select customer_id, count(*) as claims from claimed group by customer_id),
         wanted as (
             select t.* from unnest(cast(:ids as bigint[]), cast(:claims as integer[]), cast(:wrapped as bytea[]),
-                                   cast(:event_ids as uuid[]), cast(:created_at as timestamptz[]), {_ARRAYS})
-                as t (id, claims, wrapped, event_id, created_at, {_NAMES})
+                                   cast(:created_at as timestamptz[]), {_ARRAYS})
+                as t (id, claims, wrapped, created_at, {_NAMES})
             join counted on counted.customer_id = t.id and counted.claims = t.claims
         ),
         added as (
@@ -64,7 +66,7 @@ ADD = statement(
         ),
         told as (
             insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
-            select :shop_id, event_id, 'customer.created', id, jsonb_build_object('customer_id', id), :moment
+            select :shop_id, kehu_new_id(), 'customer.created', id, jsonb_build_object('customer_id', id), :moment
             from wanted
         )
         select customer_id, claims from counted
@@ -91,16 +93,15 @@ UPDATE = statement(
             update customers c set
                 {", ".join(f"{name} = t.{name}" for name in COLUMNS)},
                 version = c.version + 1, updated_at = :moment
-            from unnest(cast(:ids as bigint[]), cast(:event_ids as uuid[]), cast(:data as jsonb[]), {_ARRAYS})
-                as t (id, event_id, data, {_NAMES})
+            from unnest(cast(:ids as bigint[]), cast(:data as jsonb[]), {_ARRAYS}) as t (id, data, {_NAMES})
             where c.shop_id = :shop_id and c.id = t.id
-            returning c.id, t.event_id, t.data
+            returning c.id, t.data
         ),
         marked as (
             insert into customer_changes (shop_id, customer_id, changed_at) select :shop_id, id, :moment from changed
         )
         insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
-        select :shop_id, event_id, 'customer.updated', id, data, :moment from changed
+        select :shop_id, kehu_new_id(), 'customer.updated', id, data, :moment from changed
         """  # noqa: S608 column names of our own
     )
 )
@@ -159,17 +160,19 @@ async def owner(db: Connection, shop_id: int, kind: str, value_hash: bytes) -> i
 
 
 async def add(
-    db: Connection, shop_id: int, moment: datetime, claims: dict[str, list[Any]], people: dict[str, list[Any]]
+    db: Connection, shop_id: int, moment: datetime, claims: Sequence[Sequence[Any]], people: Sequence[Sequence[Any]]
 ) -> dict[int, int]:
     """Claim identities, and insert the new customers whose identities were all free.
 
     Args:
-        claims: arrays kinds, hashes, owners, origins, scopes, values.
-        people: arrays ids, claims, wrapped, event_ids, created_at and the profile columns, one entry per new customer.
+        claims: rows of CLAIM_ARRAYS.
+        people: rows of PERSON_ARRAYS, one for each new customer.
     Returns: how many identities each owner got.
     """
-    rows = await db.fetch(ADD, shop_id=shop_id, moment=moment, **claims, **people)
-    if people["ids"]:
+    rows = await db.fetch(
+        ADD, shop_id=shop_id, moment=moment, **_columns(CLAIM_ARRAYS, claims), **_columns(PERSON_ARRAYS, people)
+    )
+    if people:
         db.ring(CHANGES_BELL)
         db.ring(EVENTS_BELL)
     return {row["customer_id"]: row["claims"] for row in rows}
@@ -184,15 +187,14 @@ async def update(
     db: Connection,
     shop_id: int,
     moment: datetime,
-    ids: Sequence[int],
-    columns: dict[str, list[Any]],
-    data: Sequence[dict[str, Any]],
-    event_ids: Sequence[UUID],
+    people: Sequence[Sequence[Any]],
 ) -> None:
-    """Write whole profiles of customers that this transaction holds locked, and say that they changed."""
-    await db.execute(
-        UPDATE, shop_id=shop_id, moment=moment, ids=list(ids), data=list(data), event_ids=list(event_ids), **columns
-    )
+    """Write whole profiles of customers that this transaction holds locked, and say that they changed.
+
+    Args:
+        people: rows of CHANGE_ARRAYS; `data` is what the event tells.
+    """
+    await db.execute(UPDATE, shop_id=shop_id, moment=moment, **_columns(CHANGE_ARRAYS, people))
     db.ring(CHANGES_BELL)
     db.ring(EVENTS_BELL)
 
@@ -210,3 +212,7 @@ async def get_many(db: Connection, shop_id: int, ids: Sequence[int]) -> list[Row
 async def identities_of(db: Connection, shop_id: int, customer_id: int) -> list[Row]:
     """What identifies the customer, oldest first."""
     return await db.fetch(IDENTITIES_OF, shop_id=shop_id, customer_id=customer_id)
+
+
+def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in names}

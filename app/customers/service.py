@@ -10,7 +10,7 @@ from app.core import clock
 from app.core.crypto import PersonKey
 from app.core.db import Connection
 from app.core.errors import AppError, StartOver
-from app.core.ids import CustomerIds, new_id
+from app.core.ids import CustomerIds
 from app.customers import records, repository
 from app.customers.errors import CustomerExists, CustomerNotFound, IdentityConflict
 from app.customers.records import COLUMNS, EMPTY, Customer, open_customer
@@ -50,13 +50,8 @@ class Outcome:
 
 
 class _Claim(NamedTuple):
-    kind: str
-    value_hash: bytes
+    key: tuple[str, bytes]  # kind and hash: where it is found
     identity: IdentityWrite
-
-    @property
-    def key(self) -> tuple[str, bytes]:
-        return self.kind, self.value_hash
 
 
 @dataclass(slots=True)
@@ -87,7 +82,7 @@ async def upsert(db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[
         if write.fields.get("member_since") is not None:
             write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
     outcomes: list[Outcome | None] = [None] * len(writes)
-    claims = [[_Claim(i.kind, value_hash(shop, i), i) for i in write.identities] for write in writes]
+    claims = [_claims(shop, write) for write in writes]
     waiting = list(range(len(writes)))
     while waiting:
         wave, waiting = _independent(waiting, claims, writes)
@@ -100,11 +95,9 @@ async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write) -> 
 
     Raises: CustomerExists when anyone holds one of the identities.
     """
-    claims = [_Claim(i.kind, value_hash(shop, i), i) for i in write.identities]
+    claims = _claims(shop, write)
     # One identity is decided by the insert alone; of several, some could be claimed in vain.
-    if len(claims) > 1 and await repository.owners(
-        db, shop.id, [c.kind for c in claims], [c.value_hash for c in claims]
-    ):
+    if len(claims) > 1 and await _holders(db, shop, claims):
         raise CustomerExists
     added = await _add(db, shop, ids, [(write, claims)], [])
     if added[0] is None:
@@ -143,6 +136,10 @@ async def get(db: Connection, shop: Shop, customer_id: int) -> Customer:
 async def find(db: Connection, shop: Shop, identity: IdentityWrite) -> int | None:
     """The customer who holds an identity, or None."""
     return await repository.owner(db, shop.id, identity.kind, value_hash(shop, identity))
+
+
+def _claims(shop: Shop, write: Write) -> list[_Claim]:
+    return [_Claim((identity.kind, value_hash(shop, identity)), identity) for identity in write.identities]
 
 
 def _independent(
@@ -209,7 +206,8 @@ async def _write(
 async def _holders(db: Connection, shop: Shop, claims: list[_Claim]) -> dict[tuple[str, bytes], _Known]:
     if not claims:
         return {}
-    rows = await repository.owners(db, shop.id, [c.kind for c in claims], [c.value_hash for c in claims])
+    kinds, hashes = zip(*(claim.key for claim in claims), strict=True)
+    rows = await repository.owners(db, shop.id, kinds, hashes)
     return {
         (row["kind"], row["value_hash"]): _Known(row["customer_id"], row["origin_customer_id"], row["wrapped"])
         for row in rows
@@ -232,26 +230,22 @@ async def _add(
     """Insert customers and claim identities. Returns the new ids, None where the identities were taken meanwhile."""
     moment = clock.now()
     numbers = await ids.take(db, len(new)) if new else []
-    claimed: dict[str, list[Any]] = {n: [] for n in ("kinds", "hashes", "owners", "origins", "scopes", "values")}
-    people: dict[str, list[Any]] = {n: [] for n in ("ids", "claims", "wrapped", "event_ids", "created_at", *COLUMNS)}
+    claimed: list[tuple[Any, ...]] = []
+    people: list[tuple[Any, ...]] = []
     expected: dict[int, int] = {}
 
     def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
         expected[owner] = expected.get(owner, 0) + 1
         sealed = key.seal("identities.value", claim.identity.value)
-        for name, value in zip(
-            claimed, (claim.kind, claim.value_hash, owner, origin, claim.identity.scope, sealed), strict=True
-        ):
-            claimed[name].append(value)
+        claimed.append((*claim.key, owner, origin, claim.identity.scope, sealed))
 
     for (write, claims), number in zip(new, numbers, strict=True):
         key, wrapped = shop.keys.new_person(number)
         for claim in {claim.key: claim for claim in claims}.values():
             claim_for(number, number, key, claim)
-        profile = _apply(EMPTY, write.fields, claims)
-        values = (number, expected[number], wrapped, new_id(), clock.localise(write.created_at or moment, shop.zone))
-        for name, value in zip(people, (*values, *records.seal_profile(key, profile)), strict=True):
-            people[name].append(value)
+        sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
+        created_at = clock.localise(write.created_at or moment, shop.zone)
+        people.append((number, expected[number], wrapped, created_at, *sealed))
     for person, claim in extras:
         claim_for(person.customer_id, person.origin, person.key(shop), claim)
     got = await repository.add(db, shop.id, moment, claimed, people)
@@ -275,8 +269,7 @@ async def _change(
     concerned = [customer_id for customer_id, (index, _, extra) in known.items() if extra or writes[index].fields]
     if not concerned:
         return
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    changed, data = [], []
+    changed: list[tuple[Any, ...]] = []
     for row in await repository.lock(db, shop.id, concerned):
         index, person, extra = known[row["id"]]
         key = person.key(shop)
@@ -286,21 +279,18 @@ async def _change(
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
         if not differing and not extra:
             continue
-        changed.append(row["id"])
         happened = {"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)}
-        data.append(writes[index].told | happened)
-        for name, value in zip(columns, records.seal_profile(key, after), strict=True):
-            columns[name].append(value)
+        changed.append((row["id"], writes[index].told | happened, *records.seal_profile(key, after)))
         outcomes[index] = Outcome(UPDATED, row["id"])
     if changed:
-        await repository.update(db, shop.id, clock.now(), changed, columns, data, [new_id() for _ in changed])
+        await repository.update(db, shop.id, clock.now(), changed)
 
 
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:
     """The profile after a write. A mobile that is new to the customer is shown from now on, unless the write says."""
     after = before | fields
     after["gender"] = after["gender"] or 0
-    mobile = next((claim.identity.value for claim in new_claims if claim.kind == "mobile"), None)
+    mobile = next((claim.identity.value for claim in new_claims if claim.identity.kind == "mobile"), None)
     if mobile is not None and "mobile" not in fields:
         after["mobile"] = mobile
     if after["mobile"] != before["mobile"] and "mobile_verified" not in fields:
