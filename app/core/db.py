@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple, TypeAlias
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -66,6 +66,13 @@ def statement(clause: ClauseElement) -> Statement:
     names = tuple(getattr(compiled, "positiontup", None) or ())
     defaults = {name: value for name, value in compiled.params.items() if value is not None and name in names}
     return Statement(sql, names, defaults)
+
+
+def columns(names: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Rows as one array for each name, for `unnest`."""
+    if not rows:
+        return {name: () for name in names}
+    return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
 class Connection:

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.changes.repository import CHANGES_BELL, EVENTS_BELL
-from app.core.db import Connection, Row, statement
+from app.core.db import Connection, Row, columns, statement
 from app.customers.models import customers, identities, person_keys
 from app.customers.records import COLUMNS
 
@@ -170,7 +170,7 @@ async def add(
     Returns: how many identities each owner got.
     """
     rows = await db.fetch(
-        ADD, shop_id=shop_id, moment=moment, **_columns(CLAIM_ARRAYS, claims), **_columns(PERSON_ARRAYS, people)
+        ADD, shop_id=shop_id, moment=moment, **columns(CLAIM_ARRAYS, claims), **columns(PERSON_ARRAYS, people)
     )
     if people:
         db.ring(CHANGES_BELL)
@@ -194,7 +194,7 @@ async def update(
     Args:
         people: rows of CHANGE_ARRAYS; `data` is what the event tells.
     """
-    await db.execute(UPDATE, shop_id=shop_id, moment=moment, **_columns(CHANGE_ARRAYS, people))
+    await db.execute(UPDATE, shop_id=shop_id, moment=moment, **columns(CHANGE_ARRAYS, people))
     db.ring(CHANGES_BELL)
     db.ring(EVENTS_BELL)
 
@@ -212,7 +212,3 @@ async def get_many(db: Connection, shop_id: int, ids: Sequence[int]) -> list[Row
 async def identities_of(db: Connection, shop_id: int, customer_id: int) -> list[Row]:
     """What identifies the customer, oldest first."""
     return await db.fetch(IDENTITIES_OF, shop_id=shop_id, customer_id=customer_id)
-
-
-def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {name: () for name in names}

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import text
 
-from app.core.db import Connection, Row, statement
+from app.changes.repository import EVENTS_BELL
+from app.core.db import Connection, Row, columns, statement
 
 REFUNDS_BELL: Final = "refunds"
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
 
 ORDER_ARRAYS: Final = {
     "order_no": "text",
@@ -82,6 +85,19 @@ ADD_ITEMS = statement(
         insert into order_items (shop_id, {", ".join(ITEM_ARRAYS)})
         select :shop_id, {", ".join(ITEM_ARRAYS)} from {_unnest(ITEM_ARRAYS)}
         """  # noqa: S608 column names of our own
+    )
+)
+# The id is made of the order: two who write it at the same moment tell of it once.
+TELL_PAID = statement(
+    text(
+        """
+        insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
+        select shop_id, md5(shop_id || '|order.paid|' || order_no)::uuid, 'order.paid', customer_id,
+               jsonb_build_object('order_no', order_no, 'customer_id', customer_id, 'amount_fen', amount_fen,
+                                  'currency', currency, 'store_id', store_id), :moment
+        from orders where shop_id = :shop_id and order_no = any(cast(:order_nos as text[]))
+        on conflict do nothing
+        """
     )
 )
 ORDER_CUSTOMERS = statement(
@@ -177,17 +193,36 @@ SETTLE = statement(
 )
 
 
-async def put_orders(db: Connection, shop_id: int, moment: datetime, columns: dict[str, list[Any]]) -> list[Row]:
-    """Write the orders that are new or newer. Returns what was written, with what stood there before."""
-    return await db.fetch(PUT_ORDERS, shop_id=shop_id, moment=moment, **columns)
+async def put_orders(db: Connection, shop_id: int, moment: datetime, orders: Rows) -> list[Row]:
+    """Write the orders (rows of ORDER_ARRAYS) that are new or newer.
+
+    Returns: what was written, with what stood there before.
+    """
+    return await db.fetch(PUT_ORDERS, shop_id=shop_id, moment=moment, **columns(ORDER_ARRAYS, orders))
 
 
-async def replace_items(db: Connection, shop_id: int, replaced: Sequence[str], columns: dict[str, list[Any]]) -> None:
-    """Items of orders that this transaction has written; `replaced` are those that had items before."""
+async def replace_items(db: Connection, shop_id: int, replaced: Sequence[str], items: Rows) -> None:
+    """Items (rows of ITEM_ARRAYS) of orders that this transaction has written.
+
+    Args:
+        replaced: those that had items before.
+    """
     if replaced:
         await db.execute(DROP_ITEMS, shop_id=shop_id, order_nos=list(replaced))
-    if columns["order_no"]:
-        await db.execute(ADD_ITEMS, shop_id=shop_id, **columns)
+    if items:
+        await db.execute(ADD_ITEMS, shop_id=shop_id, **columns(ITEM_ARRAYS, items))
+
+
+async def put_refunds(db: Connection, shop_id: int, moment: datetime, refunds: Rows) -> list[Row]:
+    """Write the refunds (rows of REFUND_ARRAYS) that are new or newer. Returns a row for each, written or not."""
+    return await db.fetch(PUT_REFUNDS, shop_id=shop_id, moment=moment, **columns(REFUND_ARRAYS, refunds))
+
+
+async def tell_paid(db: Connection, shop_id: int, moment: datetime, order_nos: Sequence[str]) -> None:
+    """Say which of the orders that this transaction has written are paid now."""
+    if order_nos:
+        await db.execute(TELL_PAID, shop_id=shop_id, order_nos=order_nos, moment=moment)
+        db.ring(EVENTS_BELL)
 
 
 async def order_customers(db: Connection, shop_id: int, order_nos: Sequence[str]) -> dict[str, int]:

@@ -9,11 +9,10 @@ from app.changes import repository as changes
 from app.core import clock
 from app.core.crypto import fingerprint
 from app.core.db import Connection, Row
-from app.core.ids import CustomerIds, derived_id
+from app.core.ids import CustomerIds
 from app.customers import service as customers
 from app.customers.service import CREATED, UNCHANGED, UPDATED, Outcome, Write
 from app.orders import repository
-from app.orders.repository import ITEM_ARRAYS, ORDER_ARRAYS, REFUND_ARRAYS
 from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, StatusWrite, Versioned
 
 _SETTLE_LIMIT: Final = 1000
@@ -39,16 +38,17 @@ async def put_orders(db: Connection, shop: Shop, ids: CustomerIds, orders: Seque
     if not newest:
         return outcomes
     moment = clock.now()
-    columns = _order_columns(shop, orders, newest, ranks, outcomes)
-    written = {row["order_no"]: row for row in await repository.put_orders(db, shop.id, moment, columns)}
+    told = [_order_row(shop, orders[i], ranks[i], outcomes[i].customer_id) for i in newest.values()]
+    written = {row["order_no"]: row for row in await repository.put_orders(db, shop.id, moment, told)}
     for order_no, row in written.items():
         outcomes[newest[order_no]].status = CREATED if row["inserted"] else UPDATED
-    await repository.replace_items(
-        db,
-        shop.id,
-        [order_no for order_no, row in written.items() if not row["inserted"]],
-        _item_columns(orders[newest[order_no]] for order_no in written),
-    )
+    items = [
+        (order_no, line_no, item.sku, item.name, item.quantity, item.price_fen)
+        for order_no in written
+        for line_no, item in enumerate(orders[newest[order_no]].items, 1)
+    ]
+    replaced = [order_no for order_no, row in written.items() if not row["inserted"]]
+    await repository.replace_items(db, shop.id, replaced, items)
     await _tell(db, shop, moment, {order_no: orders[newest[order_no]] for order_no in written}, written)
     return outcomes
 
@@ -63,15 +63,12 @@ async def put_refunds(db: Connection, shop: Shop, refunds: Sequence[RefundWrite]
     for index, refund in enumerate(refunds):
         if refund.refund_no not in newest or ranks[index] > ranks[newest[refund.refund_no]]:
             newest[refund.refund_no] = index
-    columns: dict[str, list[Any]] = {name: [] for name in REFUND_ARRAYS}
-    for refund_no, index in newest.items():
-        told = refunds[index]
-        values = (refund_no, told.order_no, told.amount_fen, clock.localise(told.refunded_at, shop.zone), *ranks[index])
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
+    told = [
+        (one.refund_no, one.order_no, one.amount_fen, clock.localise(one.refunded_at, shop.zone), *ranks[index])
+        for index, one in ((index, refunds[index]) for index in newest.values())
+    ]
     moment = clock.now()
-    rows = await db.fetch(repository.PUT_REFUNDS, shop_id=shop.id, moment=moment, **columns)
-    found = {row["refund_no"]: row for row in rows}
+    found = {row["refund_no"]: row for row in await repository.put_refunds(db, shop.id, moment, told)}
     written = [row for row in found.values() if row["written"]]
     if written:
         owners = {row[name] for row in written for name in ("customer_id", "before_customer_id")} - {None}
@@ -130,43 +127,21 @@ async def _people(db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence
     return [found[tuple(order.identities)] for order in orders]
 
 
-def _order_columns(
-    shop: Shop,
-    orders: Sequence[OrderWrite],
-    newest: dict[str, int],
-    ranks: list[tuple[int, bytes]],
-    outcomes: list[Outcome],
-) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {name: [] for name in ORDER_ARRAYS}
-    for order_no, index in newest.items():
-        order = orders[index]
-        brought_by = order.identities[0]
-        values = (
-            order_no,
-            outcomes[index].customer_id,
-            brought_by.kind,
-            customers.value_hash(shop, brought_by),
-            order.store_id,
-            order.channel,
-            order.status,
-            clock.localise(order.paid_at, shop.zone) if order.paid_at else None,
-            order.amount_fen,
-            order.currency,
-            *ranks[index],
-        )
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
-    return columns
-
-
-def _item_columns(orders: Any) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {name: [] for name in ITEM_ARRAYS}
-    for order in orders:
-        for line_no, item in enumerate(order.items, 1):
-            values = (order.order_no, line_no, item.sku, item.name, item.quantity, item.price_fen)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(value)
-    return columns
+def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], customer_id: int | None) -> tuple[Any, ...]:
+    brought_by = order.identities[0]
+    return (
+        order.order_no,
+        customer_id,
+        brought_by.kind,
+        customers.value_hash(shop, brought_by),
+        order.store_id,
+        order.channel,
+        order.status,
+        clock.localise(order.paid_at, shop.zone) if order.paid_at else None,
+        order.amount_fen,
+        order.currency,
+        *rank,
+    )
 
 
 async def _tell(
@@ -177,25 +152,8 @@ async def _tell(
     before = {row["before_customer_id"] for row in written.values()} - {None}
     await changes.mark_changed(db, shop.id, sorted(owners | before), moment)
     paid = [
-        (order, written[order_no]["customer_id"])
+        order_no
         for order_no, order in orders.items()
         if order.paid_at is not None and order.status != "closed" and not written[order_no]["was_paid"]
     ]
-    facts: list[tuple[str, int | None, dict[str, Any]]] = [
-        (
-            "order.paid",
-            customer_id,
-            {
-                "order_no": order.order_no,
-                "customer_id": customer_id,
-                "amount_fen": order.amount_fen,
-                "currency": order.currency,
-                "store_id": order.store_id,
-            },
-        )
-        for order, customer_id in paid
-    ]
-    # Derived from the order: two who write it at the same moment tell of it once.
-    await changes.emit(
-        db, shop.id, facts, moment, ids=[derived_id(shop.id, "order.paid", order.order_no) for order, _ in paid]
-    )
+    await repository.tell_paid(db, shop.id, moment, paid)
