@@ -71,6 +71,89 @@ async def test_every_key_begins_with_the_shop(rows: Rows) -> None:
     assert others == {"ix_credentials_lookup"}, "a bearer's row is found by its hash before the shop is known"
 
 
+# What a database that is spread over several servers by shop asks of every table: see docs/operations.md.
+FORBIDDEN = {
+    "a table without a primary key": """
+        select c.oid::regclass::text as what from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname in ('public', 'vault') and c.relkind in ('r', 'p') and c.relname <> 'alembic_version'
+            and not exists (select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')
+    """,
+    "a table whose kind is not registered": """
+        select c.oid::regclass::text as what from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname in ('public', 'vault') and c.relkind in ('r', 'p') and c.relname <> 'alembic_version'
+            and not c.relispartition
+            and not exists (
+                select from table_kinds k
+                where k.name = case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
+            )
+    """,
+    "a foreign key that leaves the shop": """
+        select k.conname as what from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+        join pg_attribute mine on mine.attrelid = k.conrelid and mine.attnum = k.conkey[1]
+        join pg_attribute theirs on theirs.attrelid = k.confrelid and theirs.attnum = k.confkey[1]
+        where n.nspname in ('public', 'vault') and k.contype = 'f'
+            and (mine.attname, theirs.attname) not in (('shop_id', 'shop_id'), ('shop_id', 'id'))
+    """,
+    "a foreign key that empties columns": """
+        select k.conname as what from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+        where n.nspname in ('public', 'vault') and k.contype = 'f' and k.confdeltype in ('n', 'd')
+    """,
+    "a trigger": """
+        select t.tgname as what from pg_trigger t join pg_class c on c.oid = t.tgrelid
+        join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('public', 'vault') and not t.tgisinternal
+    """,
+    "a rule": """
+        select r.rulename as what from pg_rewrite r join pg_class c on c.oid = r.ev_class
+        join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('public', 'vault') and r.rulename <> '_RETURN'
+    """,
+    "an exclusion constraint": """
+        select k.conname as what from pg_constraint k join pg_namespace n on n.oid = k.connamespace
+        where n.nspname in ('public', 'vault') and k.contype = 'x'
+    """,
+    "inheritance other than a partition's": """
+        select c.oid::regclass::text as what from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname in ('public', 'vault') and c.relkind in ('r', 'p') and not c.relispartition
+    """,
+    "a type of its own": """
+        select t.typname as what from pg_type t join pg_namespace n on n.oid = t.typnamespace
+        where n.nspname in ('public', 'vault') and t.typtype in ('e', 'd', 'r')
+    """,
+    "an extension": "select extname as what from pg_extension where extname <> 'plpgsql'",
+}
+
+
+@pytest.mark.parametrize("construct", FORBIDDEN)
+async def test_nothing_that_a_spread_database_cannot_have(rows: Rows, construct: str) -> None:
+    assert await rows(FORBIDDEN[construct]) == []
+
+
+async def test_the_search_for_it_finds_it(database_url: str) -> None:
+    """Each of the searches above, over a schema that has one of each."""
+    connection = await asyncpg.connect(database_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for statement_ in (
+            "create table public.bare (shop_id bigint, id bigint)",
+            "create table public.other (shop_id bigint, id bigint unique, primary key (shop_id, id))",
+            "create table public.child (shop_id bigint, parent bigint references public.other (id) on delete set null, "
+            "primary key (shop_id, parent))",
+            "create function public.nothing() returns trigger language plpgsql as 'begin return null; end'",
+            "create trigger on_bare after insert on public.bare execute function public.nothing()",
+            "create rule on_other as on delete to public.other do instead nothing",
+            "alter table public.other add constraint apart exclude (id with =)",
+            "create table public.heir () inherits (public.bare)",
+            "create type public.mood as enum ('fine')",
+        ):
+            await connection.execute(statement_)
+        found = {construct for construct, sql in FORBIDDEN.items() if await connection.fetch(sql)}
+        assert found == set(FORBIDDEN) - {"an extension"}
+    finally:
+        await transaction.rollback()
+        await connection.close()
+
+
 async def test_the_service_role_owns_nothing(rows: Rows) -> None:
     assert await rows("select * from pg_tables where tableowner = $1", ROLE) == []
     (role,) = await rows("select rolsuper, rolbypassrls, rolcanlogin from pg_roles where rolname = $1", ROLE)

@@ -35,7 +35,7 @@ from app.core.wire import RETRIABLE
 T = TypeVar("T")
 
 _REMEMBERED: Final = 10_000
-_NOT_LIVE: Final = "KH401"  # raised by kehu_enter
+_NOT_LIVE: Final = "KH401"  # raised by the database function kehu_admit
 CLIENT_SECRET: Final = "api_clients.secret"  # noqa: S105 the column that it is sealed for
 _UNPROVEN: Final = "unproven"  # the class of calls whose proof was wrong
 _NO_WAIT: Final = "SET LOCAL synchronous_commit = off; "
@@ -62,21 +62,12 @@ class Caller:
     client_id: str
     scopes: frozenset[str]
     expires_at: datetime | None
-    lookup_hash: bytes
-    epoch: int
+    admission: str
 
     @property
     def unmasked(self) -> bool:
         """May personal fields be shown as they are?"""
         return "pii:read" in self.scopes
-
-    def enter(self, *, durable: bool) -> str:
-        """SQL that steps into the shop if the credential is live at that moment; it raises KH401 otherwise.
-
-        Args:
-            durable: whether the commit waits for the disk.
-        """
-        return f"SELECT kehu_enter({self.shop_id}, '\\x{self.lookup_hash.hex()}', {self.epoch}, {durable})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +183,9 @@ class Entry:
                 refusal.shop = shop
                 raise
         # A reading call writes only its row in the access log, and that need not reach the disk before the answer.
-        enter = caller.enter(durable=not visit.reads)
+        admit = f"{_NO_WAIT if visit.reads else ''}{caller.admission}"
         try:
-            db = await stack.enter_async_context(self.database.transaction(shop.id, enter=enter))
+            db = await stack.enter_async_context(self.database.transaction(shop.id, admit=admit))
         except asyncpg.PostgresError as error:
             if error.sqlstate != _NOT_LIVE:
                 raise
@@ -220,8 +211,7 @@ class Entry:
             client_id=client["client_id"],
             scopes=frozenset(client["scopes"].split()),
             expires_at=found["expires_at"],
-            lookup_hash=lookup_hash,
-            epoch=client["epoch"],
+            admission=f"SELECT kehu_admit('\\x{lookup_hash.hex()}'::bytea, {int(client['epoch'])})",
         )
 
 

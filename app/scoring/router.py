@@ -142,7 +142,7 @@ async def _lines(entry: Entry, call: Call, run: Row) -> AsyncIterator[bytes]:
     as_of = call.shop.live_as_of() if live else run["as_of"]
     query = repository.EXPORT_LIVE if live else repository.EXPORT_RUN
     values = {"as_of": as_of} if live else {"run_id": run["id"]}
-    async with entry.database.transaction(call.shop.id, enter=call.caller.enter(durable=False)) as db:
+    async with entry.database.transaction(call.shop.id, admit=call.caller.admission) as db:
         lines: list[bytes] = []
         async for row in db.stream(query, shop_id=call.shop.id, **values):
             lines.append(orjson.dumps(_line(call.shop, row, run["id"], as_of, call.caller.unmasked)))
