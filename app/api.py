@@ -8,6 +8,7 @@ import app.consent.router
 import app.customers.router
 import app.directory.router
 import app.orders.router
+import app.overview.router
 import app.push.receiver
 import app.push.router
 import app.refresh.router
@@ -20,6 +21,7 @@ V1: tuple[APIRouter, ...] = (
     app.access.router.router,
     app.directory.router.router,
     app.customers.router.router,
+    app.overview.router.router,
     app.consent.router.router,
     app.orders.router.router,
     app.scoring.router.router,

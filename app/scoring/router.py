@@ -8,7 +8,6 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
 
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
@@ -21,82 +20,18 @@ from app.core.problems import problems
 from app.customers.errors import CustomerNotFound
 from app.customers.records import person_key
 from app.customers.schemas import CustomerId
-from app.scoring import repository
+from app.scoring import repository, service
+from app.scoring.schemas import Run, Scores
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
-
-
-class TierChange(BaseModel):
-    """A move between tiers."""
-
-    from_tier: str | None
-    to_tier: str | None
-    run_id: UUID | None
-    as_of: date
-    changed_at: datetime
-
-
-class Scores(BaseModel):
-    """One customer's live stats and scores. Money in fen, days in the shop's zone; no orders, no r, f, m."""
-
-    customer_id: int
-    as_of: date
-    orders: int
-    purchase_days: int
-    gross_fen: int
-    refund_fen: int
-    net_fen: int
-    year_net_fen: int
-    first_on: date | None
-    last_on: date | None
-    recency_days: int | None
-    tenure_days: int | None
-    r: int | None
-    f: int | None
-    m: int | None
-    rfm_type: str | None
-    tier: str | None
-    run_id: UUID | None
-    tier_changes: list[TierChange]
-
-
-class Run(BaseModel):
-    """A full run and what it measured with. Cut points are q20, q40, q60 and q80 of customers with orders."""
-
-    run_id: UUID
-    kind: str
-    state: str
-    as_of: date
-    recency_cuts: list[float] | None
-    orders_cuts: list[float] | None
-    amount_cuts: list[float] | None
-    recency_mean: float | None
-    orders_mean: float | None
-    amount_mean: float | None
-    vip_from_fen: float | None
-    potential_from_fen: float | None
-    scored: int | None
-    created_at: datetime
-    published_at: datetime | None
 
 
 @router.get("/customers/{customer_id}/scores", responses=problems(CustomerNotFound))
 async def get_scores(call: Annotated[Call, door("scores:read")], customer_id: CustomerId) -> Scores:
     """What one customer scores now, and the tiers they came through, newest first."""
-    row = await call.db.fetch_one(repository.SCORES_OF, shop_id=call.shop.id, customer_id=customer_id)
-    if row is None:
-        raise CustomerNotFound(field="customer_id")
+    scores = await service.scores_of(call.db, call.shop, customer_id)
     call.visit.concerns([customer_id])
-    history = await call.db.fetch(repository.TIER_HISTORY, shop_id=call.shop.id, customer_id=customer_id, limit=100)
-    as_of = call.shop.live_as_of()
-    counts = ("orders", "purchase_days", "gross_fen", "refund_fen", "net_fen", "year_net_fen")
-    figures = dict(row) | {name: row[name] or 0 for name in counts}
-    return Scores(
-        **figures,
-        **_ages(row, as_of),
-        as_of=as_of,
-        tier_changes=[TierChange(**change) for change in history],
-    )
+    return scores
 
 
 @router.get("/scores/runs", responses=problems(NotFound))
@@ -157,12 +92,4 @@ def _line(shop: Shop, row: Row, run_id: UUID, as_of: date, unmasked: bool) -> di
     line = {name: value for name, value in row.items() if name not in ("value", "origin_customer_id", "wrapped")}
     external = person_key(shop, row).open("identities.value", row["value"]) if row["value"] else None
     line["external_id"] = external if unmasked or external is None else mask("identifier", external)
-    return line | _ages(row, as_of) | {"as_of": as_of, "run_id": str(run_id)}
-
-
-def _ages(row: Row, as_of: date) -> dict[str, int | None]:
-    """Whole days from the last and the first order to `as_of`: an order the day before gives 1."""
-    return {
-        "recency_days": (as_of - row["last_on"]).days if row["last_on"] else None,
-        "tenure_days": (as_of - row["first_on"]).days if row["first_on"] else None,
-    }
+    return line | service.ages(row, as_of) | {"as_of": as_of, "run_id": str(run_id)}

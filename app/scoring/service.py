@@ -10,11 +10,14 @@ from app.access.settings import TierSettings
 from app.access.shops import Shop
 from app.changes import repository as changes
 from app.core import clock
-from app.core.db import Connection
+from app.core.db import Connection, Row
+from app.customers.errors import CustomerNotFound
 from app.scoring import repository
 from app.scoring.formulas import YEAR_DAYS
+from app.scoring.schemas import Scores, TierChange
 
 TIER_CHANGED: Final = "tier.changed"
+_CHANGES_SHOWN: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +83,24 @@ def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:
         "zone": shop.zone.key,
         "before": clock.day_start(as_of, shop.zone),
         "year_from": as_of - timedelta(days=YEAR_DAYS),
+    }
+
+
+async def scores_of(db: Connection, shop: Shop, customer_id: int) -> Scores:
+    """What one customer scores now, and the tiers they came through, newest first. Raises CustomerNotFound."""
+    row = await db.fetch_one(repository.SCORES_OF, shop_id=shop.id, customer_id=customer_id)
+    if row is None:
+        raise CustomerNotFound(field="customer_id")
+    history = await db.fetch(repository.TIER_HISTORY, shop_id=shop.id, customer_id=customer_id, limit=_CHANGES_SHOWN)
+    as_of = shop.live_as_of()
+    counts = ("orders", "purchase_days", "gross_fen", "refund_fen", "net_fen", "year_net_fen")
+    figures = dict(row) | {name: row[name] or 0 for name in counts}
+    return Scores(**figures, **ages(row, as_of), as_of=as_of, tier_changes=[TierChange(**change) for change in history])
+
+
+def ages(row: Row, as_of: date) -> dict[str, int | None]:
+    """Whole days from the last and the first order to `as_of`: an order the day before gives 1."""
+    return {
+        "recency_days": (as_of - row["last_on"]).days if row["last_on"] else None,
+        "tenure_days": (as_of - row["first_on"]).days if row["first_on"] else None,
     }

@@ -1,0 +1,1 @@
+"""One customer seen from every room: the profile, and the timeline of what happened."""
