@@ -143,4 +143,5 @@ async def _post(client: Outbound, target: Target, attempt: Attempt) -> None:
     attempt.status = reply.status
     if target.push is not None:
         attempt.acknowledged = youzan.acknowledged(reply.status, reply.body)
-    attempt.retry_after = parse_retry_after(reply.headers.get("retry-after"), time.time())
+    if attempt.row["id"] != target.probe_id:  # everything else waits for that one, so it keeps its own pace
+        attempt.retry_after = parse_retry_after(reply.headers.get("retry-after"), time.time())

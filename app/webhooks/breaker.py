@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy import text
 
 from app.core.db import Connection, statement
-from app.webhooks import queue
+from app.webhooks import queue, youzan
 from app.webhooks.attempts import Attempt
 from app.webhooks.verdicts import Verdict
 
@@ -59,7 +59,8 @@ async def note(db: Connection, shop_id: int, endpoint_id: UUID, judged: Sequence
         if any(attempt.row["id"] == probe_id and verdict.state != "pending" for attempt, verdict in counted):
             await close(db, shop_id, endpoint_id)
     elif attempts >= FEWEST_ATTEMPTS and window["window_failures"] > MOST_FAILURES * attempts:
-        probe_id = await queue.add_heartbeat(db, shop_id, endpoint_id)
+        # Not at once: who acknowledges heartbeats whatever becomes of messages would never be left alone.
+        probe_id = await queue.add_heartbeat(db, shop_id, endpoint_id, after_seconds=youzan.PROBE_SECONDS)
         await db.execute(SET_PROBE, shop_id=shop_id, id=endpoint_id, probe_id=probe_id)
         log.warning("breaker_opened", endpoint_id=str(endpoint_id), attempts=attempts)
 

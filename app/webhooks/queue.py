@@ -30,7 +30,8 @@ ADD = statement(
         """
         insert into webhook_deliveries
             (shop_id, id, endpoint_id, message_id, touch_id, kind, body, due_at, created_at)
-        select :shop_id, id, endpoint_id, message_id, touch_id, kind, body, now(), now()
+        select :shop_id, id, endpoint_id, message_id, touch_id, kind, body,
+               now() + make_interval(secs => :after_seconds), now()
         from unnest(cast(:ids as uuid[]), cast(:endpoint_ids as uuid[]), cast(:message_ids as text[]),
                     cast(:touch_ids as uuid[]), cast(:kinds as text[]), cast(:bodies as text[]))
             as t (id, endpoint_id, message_id, touch_id, kind, body)
@@ -58,13 +59,13 @@ _DUE: Final = """
 DUE = statement(text(_DUE))
 HAS_DUE = statement(text(f"select exists (select 1 from ({_DUE}) as due where pending or abandoned)"))  # noqa: S608
 
-TARGET = statement(
-    select(webhook_endpoints).where(
-        webhook_endpoints.c.shop_id == p("shop_id"),
-        webhook_endpoints.c.id == p("id"),
-        webhook_endpoints.c.state == "enabled",
-    )
+_TARGET: Final = select(webhook_endpoints).where(
+    webhook_endpoints.c.shop_id == p("shop_id"),
+    webhook_endpoints.c.id == p("id"),
+    webhook_endpoints.c.state == "enabled",
 )
+TARGET = statement(_TARGET)
+TARGET_HELD = statement(_TARGET.with_for_update(key_share=True))
 
 
 # Chosen in an array, here and where results are written: a queue has no statistics worth the name, and a join that is
@@ -176,19 +177,24 @@ HEALTH = statement(
 )
 
 
-async def add(db: Connection, shop_id: int, deliveries: Mapping[str, list[Any]]) -> None:
-    """Owe messages: arrays ids, endpoint_ids, message_ids, touch_ids, kinds, bodies. What is owed stays as it is."""
+async def add(db: Connection, shop_id: int, deliveries: Mapping[str, list[Any]], *, after_seconds: float = 0.0) -> None:
+    """Owe messages: arrays ids, endpoint_ids, message_ids, touch_ids, kinds, bodies. What is owed stays as it is.
+
+    Args:
+        after_seconds: not before.
+    """
     if deliveries["ids"]:
-        await db.execute(ADD, shop_id=shop_id, **deliveries)
+        await db.execute(ADD, shop_id=shop_id, after_seconds=after_seconds, **deliveries)
         db.ring(DELIVERIES_BELL)
 
 
-async def add_heartbeat(db: Connection, shop_id: int, endpoint_id: UUID) -> UUID:
+async def add_heartbeat(db: Connection, shop_id: int, endpoint_id: UUID, *, after_seconds: float = 0.0) -> UUID:
     """Owe an endpoint a message that only asks whether it is there. Returns the delivery's id."""
     delivery_id = new_id()
     body = orjson.dumps({"type": HEARTBEAT, "timestamp": clock.now(), "data": {}}).decode()
     owed = {"ids": delivery_id, "endpoint_ids": endpoint_id, "message_ids": str(delivery_id), "touch_ids": None}
-    await add(db, shop_id, {name: [value] for name, value in (owed | {"kinds": HEARTBEAT, "bodies": body}).items()})
+    rows = {name: [value] for name, value in (owed | {"kinds": HEARTBEAT, "bodies": body}).items()}
+    await add(db, shop_id, rows, after_seconds=after_seconds)
     return delivery_id
 
 

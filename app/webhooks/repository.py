@@ -45,7 +45,8 @@ CHANGE_ENDPOINT = statement(
             state = case cast(:enabled as boolean) when true then 'enabled' when false then 'disabled' else state end,
             reason = case cast(:enabled as boolean) when true then null when false then 'by_request' else reason end,
             failing_since = case when cast(:enabled as boolean) then null else failing_since end,
-            probe_id = case when cast(:enabled as boolean) then null else probe_id end
+            probe_id = case when cast(:enabled as boolean) then null else probe_id end,
+            window_at = case when cast(:enabled as boolean) then null else window_at end
         where shop_id = :shop_id and id = :id
         returning *
         """

@@ -51,7 +51,9 @@ async def take(
         timeout_seconds: of one attempt.
     """
     deadline = time.monotonic() + lease_seconds - timeout_seconds
-    endpoint = await db.fetch_one(queue.TARGET, shop_id=shop.id, id=endpoint_id)
+    # A heartbeat that was abandoned may close the breaker: the endpoint is locked before its deliveries everywhere.
+    target_of = queue.TARGET_HELD if abandoned else queue.TARGET
+    endpoint = await db.fetch_one(target_of, shop_id=shop.id, id=endpoint_id)
     if endpoint is None:
         return None
     probe_id = endpoint["probe_id"]

@@ -1,13 +1,16 @@
 """The breaker of endpoints in Youzan's form: too many failures, and only a heartbeat is sent until it is answered."""
 
+import asyncio
+import json
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from uuid import UUID
 
 import pytest
 
 from app.access.entry import Entry
 from app.access.shops import Shop
-from app.webhooks import queue
+from app.webhooks import queue, repository, turns
 from app.webhooks.jobs import fan_out
 from app.webhooks.lanes import Deliverer
 from tests.conftest import Api, Rows
@@ -38,7 +41,7 @@ async def deliveries(rows: Rows, shop: Shop) -> dict[str, list[Json]]:
 
 @pytest.fixture
 async def broken(api: Api, receiver: Receiver, work: Work) -> Json:
-    """An endpoint whose breaker has just opened: five messages were refused, and then a heartbeat."""
+    """An endpoint whose breaker has just opened: five messages were refused."""
     endpoint = await subscribe(api, receiver)
     receiver.answer = lambda _: Answer(500)
     await people(api, 1, 5)
@@ -134,6 +137,74 @@ async def test_enabling_lets_messages_flow(api: Api, receiver: Receiver, work: W
     await people(api, 6, 1)
     await work()
     assert [read_push(message, broken["secret"])[0]["test"] for message in receiver.messages] == [False]
+
+
+async def test_a_heartbeat_that_is_acknowledged_at_once_still_spares_the_messages(
+    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows
+) -> None:
+    endpoint = await subscribe(api, receiver)
+    receiver.answer = lambda message: ACK if json.loads(message.body)["test"] else Answer(500)
+    await people(api, 1, 40)
+    await work()
+    assert await held_back(api, endpoint)
+    stored = await deliveries(rows, shop)
+    (probe,) = stored["heartbeat"]
+    assert (probe["state"], probe["attempt"]) == ("pending", 0)
+    assert 3 < (probe["due_at"] - datetime.now(UTC)).total_seconds() <= 6
+    assert sum(row["failures"] for row in stored["customer.created"]) < 40
+
+
+async def test_a_heartbeat_goes_at_its_own_pace(
+    shop: Shop, receiver: Receiver, work: Work, rows: Rows, broken: Json
+) -> None:
+    receiver.answer = lambda _: Answer(503, {"Retry-After": "3600"})
+    await due_now(rows, shop)
+    await work()
+    (probe,) = (await deliveries(rows, shop))["heartbeat"]
+    assert probe["attempt"] == 1
+    assert (probe["due_at"] - datetime.now(UTC)).total_seconds() <= 6
+
+
+async def test_what_failed_before_enabling_does_not_count(
+    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, broken: Json
+) -> None:
+    # as attempts that were under way when it opened leave it
+    await rows(
+        "update webhook_endpoints set window_at = now(), window_attempts = 8, window_failures = 8 "
+        "where shop_id = $1 returning 1",
+        shop.id,
+    )
+    receiver.answer = lambda _: ACK
+    await api.patch(f"/v1/webhooks/{broken['id']}", {"enabled": True})
+    await people(api, 6, 1)
+    await work()
+    assert not await held_back(api, broken)
+    assert len((await deliveries(rows, shop))["heartbeat"]) == 1
+
+
+async def test_a_removal_and_a_heartbeat_that_kills_workers_wait_for_each_other_in_one_order(
+    entry: Entry, shop: Shop, rows: Rows, broken: Json
+) -> None:
+    await rows(
+        "update webhook_deliveries set state = 'sending', crashes = $2, due_at = now() "
+        "where shop_id = $1 and kind = 'heartbeat' returning 1",
+        shop.id,
+        queue.CRASHES_BEFORE_QUARANTINE - 1,
+    )
+    endpoint_id = UUID(broken["id"])
+
+    async def take() -> turns.Claim | None:
+        async with entry.shop(shop.id) as (db, of):
+            return await turns.take(db, of, endpoint_id, abandoned=True, limit=1, lease_seconds=10, timeout_seconds=5)
+
+    async with entry.shop(shop.id) as (db, _):
+        await db.fetch_value(repository.LOCK_ENDPOINT, shop_id=shop.id, id=endpoint_id)
+        taking = asyncio.create_task(take())
+        await asyncio.sleep(0.3)
+        cancelled = await repository.drop_endpoint(db, shop.id, endpoint_id, "removed", datetime.now(UTC))
+    assert cancelled is not None
+    assert len(cancelled) == 6
+    assert await taking is None
 
 
 async def test_a_heartbeat_that_kills_workers_does_not_hold_messages_back_for_ever(
