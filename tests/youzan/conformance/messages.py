@@ -43,14 +43,16 @@ class Taken:
         sender, bearer = Sender(http, world.shop.id), _bearer(world)
         source = {"client_id": sender.client_id, "client_secret": sender.secret}
         assert (await http.post("/v1/push-sources", json=source, headers=bearer)).status_code == 201
-        for message in self.sent:
-            answer = await sender.send(message(sender), event_sign=self.header)
+        bodies = [message(sender) for message in self.sent]
+        for body in bodies:
+            answer = await sender.send(body, event_sign=self.header)
             assert answer.json() == (TAKEN if self.reply is None else self.reply)
             assert (answer.status_code == 200) is (self.reply is None)
         if self.shows is None:
             listed = await http.get("/v1/push-messages", headers=bearer)
             assert listed.json()["items"] == []
             return
+        await _settled(http, bearer, {body["msg_id"] for body in bodies})
         asked = call(
             "detail.get/1.0.1",
             {"account_info": {"account_type": 2, "account_id": MOBILE}, "fields": "user_base,behavior"},
@@ -100,6 +102,18 @@ class Told:
             await http.delete(f"/v1/webhooks/{made['id']}", headers=_bearer(world))
         fits(world.told(self.body), body, "body")
         fits(world.told(self.inside), inside, "msg")
+
+
+async def _settled(http: httpx.AsyncClient, bearer: Json, kept: set[str]) -> None:
+    """Wait until nothing is pending: what a message did wrong is done by then. Each is kept once."""
+    until = time.monotonic() + 30
+    while True:
+        items = (await http.get("/v1/push-messages", headers=bearer)).json()["items"]
+        if all(item["state"] != "pending" for item in items):
+            break
+        assert time.monotonic() < until, items
+        await asyncio.sleep(0.1)
+    assert sorted(item["msg_id"] for item in items) == sorted(kept)
 
 
 def _bearer(world: World) -> Json:
