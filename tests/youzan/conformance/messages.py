@@ -206,7 +206,7 @@ _BODY: Final = {
     "msg": str,
     "msg_id": _UUID,
     "version": MILLISECONDS,
-    "sendCount": Maybe(0),
+    "sendCount": int,  # 0, unless the machine was too busy to be reached at once
     "sign": Text(r"[0-9a-f]{32}"),
     "test": False,
     "mode": 1,
