@@ -229,13 +229,19 @@ class Database:
                     max_size=self._pool_size,
                     # Every setting here is transaction-local, so there is nothing to reset and no round trip for it.
                     reset=_nothing_to_reset,
-                    init=_install_codecs,
+                    init=self._prepare,
                     statement_cache_size=0 if self._pgbouncer else 512,
                     max_cached_statement_lifetime=0,
                     command_timeout=self._statement_timeout,
                     max_inactive_connection_lifetime=300,
                 )
             return self._pool
+
+    async def _prepare(self, raw: Any) -> None:
+        # A pooler may drop the setting, and the login behind it may see everything.
+        if self._role and not self._pgbouncer and await raw.fetchval("select current_user::text") != self._role:
+            raise RuntimeError(f"not connected as {self._role}: behind a pooler set KEHU_DATABASE_PGBOUNCER=true")
+        await _install_codecs(raw)
 
     @staticmethod
     async def _rollback(raw: Any) -> bool:

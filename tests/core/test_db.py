@@ -9,6 +9,7 @@ from sqlalchemy import bindparam as p
 
 from app.access.entry import Entry, in_shop
 from app.access.shops import Shop
+from app.core import db
 from app.core.db import Connection, connect_arguments, sqlalchemy_url, statement
 from app.core.errors import StartOver
 
@@ -49,6 +50,25 @@ async def test_an_error_rolls_back_and_a_savepoint_only_its_block(entry: Entry, 
         await db.execute(MARK, shop_id=shop.id, customer_id=4)
     async with entry.database.transaction(shop.id) as db:
         assert [row["customer_id"] for row in await db.fetch(MARKS, shop_id=shop.id)] == [2, 4]
+
+
+async def test_a_connection_that_was_not_opened_as_the_role_is_not_used(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # poolers drop settings that they do not know, and the login may see everything
+    monkeypatch.setattr(db, "connect_arguments", lambda url: connect_arguments(url) | {"server_settings": _Deaf()})
+    database = db.Database(
+        database_url, role=db.ROLE, pool_size=1, acquire_timeout_seconds=5, statement_timeout_seconds=5
+    )
+    with pytest.raises(RuntimeError, match="PGBOUNCER"):
+        async with database.transaction():
+            pass
+    await database.close()
+
+
+class _Deaf(dict[str, str]):
+    def __ior__(self, _: object) -> "_Deaf":  # type: ignore[override, misc]
+        return self
 
 
 async def test_a_swallowed_database_error_is_not_taken_for_a_commit(entry: Entry, shop: Shop) -> None:
