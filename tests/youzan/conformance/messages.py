@@ -43,16 +43,19 @@ class Taken:
         sender, bearer = Sender(http, world.shop.id), _bearer(world)
         source = {"client_id": sender.client_id, "client_secret": sender.secret}
         assert (await http.post("/v1/push-sources", json=source, headers=bearer)).status_code == 201
-        bodies = [message(sender) for message in self.sent]
-        for body in bodies:
+        kept: set[str] = set()
+        for message in self.sent:
+            body = message(sender)
             answer = await sender.send(body, event_sign=self.header)
             assert answer.json() == (TAKEN if self.reply is None else self.reply)
             assert (answer.status_code == 200) is (self.reply is None)
+            if self.shows is not None:
+                kept.add(body["msg_id"])
+                await _settled(http, bearer, kept)
         if self.shows is None:
             listed = await http.get("/v1/push-messages", headers=bearer)
             assert listed.json()["items"] == []
             return
-        await _settled(http, bearer, {body["msg_id"] for body in bodies})
         asked = call(
             "detail.get/1.0.1",
             {"account_info": {"account_type": 2, "account_id": MOBILE}, "fields": "user_base,behavior"},
@@ -105,7 +108,7 @@ class Told:
 
 
 async def _settled(http: httpx.AsyncClient, bearer: Json, kept: set[str]) -> None:
-    """Wait until nothing is pending: what a message did wrong is done by then. Each is kept once."""
+    """Wait until nothing is pending, so that each is applied by itself. Each is kept once."""
     until = time.monotonic() + 30
     while True:
         items = (await http.get("/v1/push-messages", headers=bearer)).json()["items"]
