@@ -1,6 +1,7 @@
 """`serve` and `worker` as an operator starts them, in processes of their own."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -39,16 +40,26 @@ async def running(settings: Settings, queue: str) -> AsyncIterator[str]:
     base_url = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient(base_url=base_url) as http:
-            for _ in range(600):
-                try:
-                    if (await http.get("/readyz")).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    await asyncio.sleep(0.1)
+            await _until_ready(http)
         yield base_url
     finally:
         for process in processes:
             process.terminate()
-        codes = [await asyncio.wait_for(process.wait(), 15) for process in processes]
+        try:
+            async with asyncio.timeout(15):
+                codes = [await process.wait() for process in processes]
+        finally:
+            for process in processes:
+                if process.returncode is None:
+                    process.kill()
     # uvicorn finishes its requests and then ends by the signal that it was sent.
     assert codes == [-signal.SIGTERM, 0]
+
+
+async def _until_ready(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.1)

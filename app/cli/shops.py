@@ -150,6 +150,8 @@ def authorise_client(
     """A code that a tool app exchanges for its token (authorization_code): good once, for two minutes."""
     if subscribe and not callback:
         fail("--subscribe needs --callback URL: that is where the app hears of it")
+    if callback and "#" in callback:
+        fail("--callback: what stands behind a # is not sent; leave it out")
 
     async def step(entry: Entry) -> str:
         async with entry.shop(await the_shop(entry, shop_id)) as (db, shop):
@@ -170,6 +172,8 @@ async def _call_back(urls: Sequence[str]) -> None:
                 reply = await outbound.request("GET", url)
             except OutboundError as error:
                 fail(f"the callback was not reached: {error.reason}")
+            if reply.status >= 400:
+                fail(f"the callback answered {reply.status}")
             say(f"the callback answered {reply.status}")
 
 

@@ -89,6 +89,9 @@ def _claim(which: str) -> Statement:
 
 CLAIM = _claim("endpoint_id = :endpoint_id")
 CLAIM_PROBE = _claim("id = :probe_id")
+HASTEN = statement(
+    text("update webhook_deliveries set due_at = now() where shop_id = :shop_id and id = :id and state = 'pending'")
+)
 # A worker died with it. It goes alone, so that whatever kills workers is found without taking others along, and
 # with a lease of uneven length, so that those who died together do not meet again.
 CLAIM_ABANDONED = statement(
@@ -196,6 +199,12 @@ async def add_heartbeat(db: Connection, shop_id: int, endpoint_id: UUID, *, afte
     rows = {name: [value] for name, value in (owed | {"kinds": HEARTBEAT, "bodies": body}).items()}
     await add(db, shop_id, rows, after_seconds=after_seconds)
     return delivery_id
+
+
+async def hasten(db: Connection, shop_id: int, delivery_id: UUID) -> None:
+    """A delivery that waits is due now."""
+    await db.execute(HASTEN, shop_id=shop_id, id=delivery_id)
+    db.ring(DELIVERIES_BELL)
 
 
 async def claim(

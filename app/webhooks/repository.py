@@ -11,6 +11,8 @@ from sqlalchemy import bindparam as p
 from app.core.db import Connection, Row, Statement, statement
 from app.webhooks.models import webhook_attempts, webhook_deliveries, webhook_endpoints
 
+ATTEMPTS_SHOWN: Final = 100
+
 ADD_ENDPOINT = statement(
     text(
         """
@@ -83,7 +85,8 @@ LOCK_DELIVERY = statement(
 ATTEMPTS = statement(
     select(webhook_attempts)
     .where(webhook_attempts.c.shop_id == p("shop_id"), webhook_attempts.c.delivery_id == p("delivery_id"))
-    .order_by(webhook_attempts.c.attempt)
+    .order_by(webhook_attempts.c.attempt.desc())
+    .limit(ATTEMPTS_SHOWN)
 )
 RESEND = statement(
     text(
@@ -143,11 +146,12 @@ async def drop_endpoint(
 
 
 async def get_delivery(db: Connection, shop_id: int, delivery_id: UUID) -> tuple[Row, list[Row]] | None:
-    """The delivery with its attempts, oldest first; or None."""
+    """The delivery with its newest attempts, oldest first; or None."""
     row = await db.fetch_one(GET_DELIVERY, shop_id=shop_id, id=delivery_id)
     if row is None:
         return None
-    return row, await db.fetch(ATTEMPTS, shop_id=shop_id, delivery_id=delivery_id)
+    attempts = await db.fetch(ATTEMPTS, shop_id=shop_id, delivery_id=delivery_id)
+    return row, attempts[::-1]
 
 
 async def list_deliveries(

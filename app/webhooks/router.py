@@ -164,7 +164,7 @@ def _endpoint(row: Row) -> dict[str, Any]:
         "enabled": row["state"] == "enabled",
         "reason": row["reason"],
         "failing_since": row["failing_since"],
-        "held_back": row["probe_id"] is not None,
+        "held_back": row["probe_id"] is not None and row["state"] == "enabled",
         "previous_secret_until": row["previous_until"],
         "created_at": row["created_at"],
     }

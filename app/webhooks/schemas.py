@@ -107,7 +107,7 @@ class AttemptRead(BaseModel):
 
 
 class DeliveryDetail(DeliveryRead):
-    """A delivery with the log of its attempts, oldest first."""
+    """A delivery with the log of its attempts, oldest first; of very many the newest 100."""
 
     attempts: list[AttemptRead]
 

@@ -123,6 +123,8 @@ async def resend(db: Connection, shop: Shop, delivery_id: UUID) -> Row:
 async def heartbeat(db: Connection, shop: Shop, endpoint_id: UUID) -> Row:
     """Owe an endpoint a message that only asks whether it is there; it is tried once. Returns the delivery.
 
+    While messages are held back, the heartbeat that they wait for is sent now instead.
+
     Raises: EndpointNotFound, EndpointDisabled.
     """
     # Held like in a fan-out: a subscription that is being removed takes what it is owed along.
@@ -131,7 +133,11 @@ async def heartbeat(db: Connection, shop: Shop, endpoint_id: UUID) -> Row:
     endpoint = await repository.get_endpoint(db, shop.id, endpoint_id)
     if endpoint is None or endpoint["state"] != "enabled":
         raise EndpointDisabled
-    delivery_id = await queue.add_heartbeat(db, shop.id, endpoint_id)
+    delivery_id = endpoint["probe_id"]
+    if delivery_id is None:
+        delivery_id = await queue.add_heartbeat(db, shop.id, endpoint_id)
+    else:
+        await queue.hasten(db, shop.id, delivery_id)
     row = await db.fetch_one(repository.GET_DELIVERY, shop_id=shop.id, id=delivery_id)
     assert row is not None  # noqa: S101 inserted
     return row

@@ -165,6 +165,31 @@ async def test_a_heartbeat_goes_at_its_own_pace(
     assert (probe["due_at"] - datetime.now(UTC)).total_seconds() <= 6
 
 
+async def test_an_operator_can_ask_at_once(
+    api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, broken: Json
+) -> None:
+    receiver.answer = lambda _: ACK
+    receiver.messages.clear()
+    asked = await api.post(f"/v1/webhooks/{broken['id']}/heartbeats")
+    (probe,) = (await deliveries(rows, shop))["heartbeat"]
+    assert (asked.status_code, asked.json()["id"]) == (202, str(probe["id"]))
+    await work()
+    assert not await held_back(api, broken)
+    assert read_push(receiver.messages[0], broken["secret"])[0]["test"] is True
+
+
+async def test_the_log_of_very_many_attempts_shows_the_newest(api: Api, shop: Shop, rows: Rows, broken: Json) -> None:
+    (probe,) = (await deliveries(rows, shop))["heartbeat"]
+    await rows(
+        "insert into webhook_attempts (shop_id, delivery_id, attempt, attempted_at, seconds, status) "
+        "select $1, $2, n, now(), 0, 500 from generate_series(1, 300) as n returning 1",
+        shop.id,
+        probe["id"],
+    )
+    log = (await api.get(f"/v1/webhooks/deliveries/{probe['id']}")).json()["attempts"]
+    assert [attempt["attempt"] for attempt in log] == list(range(201, 301))
+
+
 async def test_what_failed_before_enabling_does_not_count(
     api: Api, shop: Shop, receiver: Receiver, work: Work, rows: Rows, broken: Json
 ) -> None:

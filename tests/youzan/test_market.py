@@ -16,7 +16,7 @@ from app.core.config import Settings
 from app.youzan.market import encrypted
 from tests.conftest import Api
 from tests.processes import environment
-from tests.webhooks.receiver import receiving
+from tests.webhooks.receiver import Answer, receiving
 
 # The example that the official Node and PHP SDKs publish with their `decrypt`, message as it stands in the URL.
 SECRET = "def00000b1228e0f6ba8ef96be9"
@@ -87,6 +87,14 @@ async def test_what_cannot_be_is_said(api: Api, shop: Shop, settings: Settings) 
     ended, _, err = await kehu(settings, *mine, "--callback", "http://127.0.0.1:1/")
     assert ended != 0
     assert "not reached" in err
+    ended, _, err = await kehu(settings, *mine, "--callback", "http://127.0.0.1:1/#here")
+    assert ended != 0
+    assert "#" in err
+    async with receiving() as app:
+        app.answer = lambda _: Answer(500)
+        ended, _, err = await kehu(settings, *mine, "--callback", app.url)
+    assert ended != 0
+    assert "500" in err
     ended, _, err = await kehu(settings, "client", "authorise", "nobody", "--shop", str(shop.id))
     assert ended != 0
     assert "nobody" in err
