@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 import uvicorn
 import uvloop
@@ -71,6 +72,8 @@ def migrate() -> None:
         months = upgrade(url)
     except OSError as error:
         fail(f"the database at {place} cannot be reached: {error}")
+    except asyncpg.LockNotAvailableError:
+        fail("the months of events are not made: another transaction holds the table; run it again")
     if months:
         say(f"made the months of events from {months[0]} to {months[-1]}")
     say(f"{place} is up to date; the service works in it as the role {ROLE}")

@@ -155,5 +155,6 @@ async def test_a_read_of_a_month_looks_at_that_month_only(fresh_url: str) -> Non
     told = "\n".join(row[0] for row in plan)
     assert f"events_{start:%Y_%m}" in told
     assert told.count("Scan") <= 2
+    assert (await look(connection, start)).months_ahead == MONTHS_AHEAD, "the doctor's login owns nothing"
     assert "customer_id" in told
     await connection.close()
