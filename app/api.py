@@ -7,6 +7,7 @@ import app.changes.router
 import app.consent.router
 import app.customers.router
 import app.directory.router
+import app.events.router
 import app.orders.router
 import app.overview.router
 import app.push.receiver
@@ -24,6 +25,7 @@ V1: tuple[APIRouter, ...] = (
     app.overview.router.router,
     app.consent.router.router,
     app.orders.router.router,
+    app.events.router.router,
     app.scoring.router.router,
     app.refresh.router.router,
     app.touches.router.router,

@@ -1,9 +1,15 @@
-"""Brings a database to the newest schema; safe to run twice and by two at once."""
+"""Brings a database to the newest schema, and its months ahead of time; safe to run twice and by two at once."""
 
+import asyncio
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
+
+from app.core import clock
+from app.core.db import connect_arguments
+from app.events.partitions import make_months
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,6 +22,15 @@ def config(database_url: str) -> Config:
     return settings
 
 
-def upgrade(database_url: str) -> None:
-    """Run what is missing, as the login that owns the tables."""
+def upgrade(database_url: str) -> list[str]:
+    """Run what is missing, as the login that owns the tables. Returns the partitions that were made."""
     command.upgrade(config(database_url), "head")
+    return asyncio.run(_make_months(database_url))
+
+
+async def _make_months(database_url: str) -> list[str]:
+    connection = await asyncpg.connect(**connect_arguments(database_url))
+    try:
+        return await make_months(connection, clock.now())
+    finally:
+        await connection.close()

@@ -7,11 +7,7 @@ from sqlalchemy import Connection, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from app.core.db import sqlalchemy_url
-from app.tables import metadata
-
-
-def _include(name: str | None, kind: str, parents: object) -> bool:
-    return kind != "schema" or name in (None, "public", "vault")
+from app.tables import is_ours, metadata
 
 
 def _run(connection: Connection) -> None:
@@ -19,7 +15,7 @@ def _run(connection: Connection) -> None:
         connection=connection,
         target_metadata=metadata,
         include_schemas=True,
-        include_name=_include,
+        include_name=is_ours,
         transaction_per_migration=True,
     )
     with context.begin_transaction():

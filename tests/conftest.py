@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["KEHU_TEST_DATABASE_URL"] = running.database_url
     os.environ["KEHU_TEST_REDIS_URL"] = running.redis_url
     asyncio.run(_create_database(running.database_url, TEMPLATE))
-    upgrade(_with_database(running.database_url, TEMPLATE))
+    upgrade(with_database(running.database_url, TEMPLATE))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -62,7 +62,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     _servers.close()
 
 
-def _with_database(url: str, name: str) -> str:
+def with_database(url: str, name: str) -> str:
+    """The same server's other database."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
@@ -80,7 +81,7 @@ async def database_url(worker_id: str) -> AsyncIterator[str]:
     url = os.environ["KEHU_TEST_DATABASE_URL"]
     name = f"kehu_{worker_id}_{os.getpid()}"
     await _create_database(url, name, TEMPLATE)
-    yield _with_database(url, name)
+    yield with_database(url, name)
     connection = await asyncpg.connect(url)
     await connection.execute(f'drop database "{name}" with (force)')
     await connection.close()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.access.entry import Entry
 from app.access.shops import Shop
 from app.core.db import ROLE, sqlalchemy_url, statement
-from app.tables import metadata
+from app.tables import is_ours, metadata
 from tests.conftest import Api, Rows
 
 TENANT = sorted(table.fullname for table in metadata.tables.values() if table.info["kind"] == "tenant")
@@ -18,7 +18,7 @@ TENANT = sorted(table.fullname for table in metadata.tables.values() if table.in
 
 async def test_migrations_and_models_agree(database_url: str) -> None:
     def compare(connection: Connection) -> list[object]:
-        options = {"include_schemas": True, "include_name": lambda name, kind, _: kind != "schema" or name in _SCHEMAS}
+        options = {"include_schemas": True, "include_name": is_ours}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     engine = create_async_engine(sqlalchemy_url(database_url))
@@ -26,9 +26,6 @@ async def test_migrations_and_models_agree(database_url: str) -> None:
         differences = await connection.run_sync(compare)
     await engine.dispose()
     assert differences == []
-
-
-_SCHEMAS = (None, "public", "vault")
 
 
 async def test_every_table_with_a_shop_is_walled_and_registered(rows: Rows) -> None:
@@ -43,7 +40,7 @@ async def test_every_table_with_a_shop_is_walled_and_registered(rows: Rows) -> N
         join pg_attribute a on a.attrelid = c.oid and a.attname = 'shop_id'
         left join table_kinds k
             on k.name = case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
-        where c.relkind in ('r', 'p') and n.nspname in ('public', 'vault')
+        where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('public', 'vault')
         order by 1
         """
     )
@@ -57,14 +54,51 @@ async def test_every_table_with_a_shop_is_walled_and_registered(rows: Rows) -> N
         assert not row["triggered"], row
 
 
+async def test_a_partition_is_reached_through_its_table_only(entry: Entry, shop: Shop, rows: Rows) -> None:
+    found = await rows(
+        """
+        select c.relname as name, p.relname as table, c.relrowsecurity and c.relforcerowsecurity as walled,
+               exists (select from pg_policy y where y.polrelid = c.oid) as opened,
+               has_table_privilege($1, c.oid, 'select, insert, update, delete, truncate, references') as granted
+        from pg_class c join pg_inherits i on i.inhrelid = c.oid join pg_class p on p.oid = i.inhparent
+        where c.relispartition and c.relkind in ('r', 'p')
+        """,
+        ROLE,
+    )
+    assert {row["table"] for row in found} == {
+        table.name for table in metadata.tables.values() if table.dialect_options["postgresql"]["partition_by"]
+    }
+    assert len(found) > 25
+    for row in found:
+        assert (row["walled"], row["opened"], row["granted"]) == (True, False, False), row
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with entry.database.transaction(shop.id) as db:
+            await db.fetch(statement(text("select * from events_default")))
+
+
+async def test_the_service_role_makes_no_partitions(entry: Entry, shop: Shop) -> None:
+    bounds = "for values from ('1990-01-01') to ('1990-02-01')"
+    for attempt in (
+        f"create table events_1990_01 partition of events {bounds}",
+        f"alter table events attach partition stores {bounds}",
+        "alter table events detach partition events_default",
+        "create table events_1990_01 (like events)",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with entry.database.transaction(shop.id) as db:
+                await db.execute(statement(text(attempt)))
+
+
 async def test_every_key_begins_with_the_shop(rows: Rows) -> None:
     found = await rows(
         """
         select c.relname, i.indexrelid::regclass::text as index, a.attname as first_column
         from pg_index i join pg_class c on c.oid = i.indrelid join pg_namespace n on n.oid = c.relnamespace
         join pg_attribute a on a.attrelid = c.oid and a.attnum = i.indkey[0]
+        left join pg_inherits h on h.inhrelid = c.oid left join pg_class p on p.oid = h.inhparent
         join table_kinds k on k.kind = 'tenant'
-            and k.name = case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname
+            and k.name = case n.nspname when 'public' then '' else n.nspname || '.' end
+                || coalesce(p.relname, c.relname)
         """
     )
     others = {row["index"] for row in found if row["first_column"] != "shop_id"}

@@ -16,6 +16,8 @@ from app.core.bell import Bell
 from app.core.config import Settings
 from app.core.crypto import RootKey
 from app.core.db import Connection
+from app.events import repository as events
+from app.events.service import forget_keys
 from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
@@ -66,6 +68,7 @@ class House:
                 ),
                 touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
                 changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(fan_out, self.entry)),
+                events.KEYS_BELL: Work(events.HAS_EXPIRED_KEYS, partial(_forget_keys, self.entry)),
                 push.PUSH_BELL: Work(push.HAS_DUE, partial(apply_due, self.entry)),
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
                 queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
@@ -100,6 +103,10 @@ class House:
 
 async def _settle_refunds(entry: Entry, shop_id: int) -> int:
     return await in_shop(entry, shop_id, settle_refunds)
+
+
+async def _forget_keys(entry: Entry, shop_id: int) -> int:
+    return await in_shop(entry, shop_id, forget_keys)
 
 
 async def _seal_log(entry: Entry, shop_id: int) -> int:

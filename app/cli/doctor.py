@@ -15,10 +15,12 @@ from app import migrate
 from app.access.shops import Shops
 from app.cli.console import err, print_json
 from app.cli.environment import load_settings
+from app.core import clock
 from app.core.bell import redis_settings
 from app.core.config import Settings
 from app.core.crypto import CannotOpen, RootKey
 from app.core.db import ROLE, connect_arguments
+from app.events import partitions
 from app.main import open_database
 
 
@@ -73,8 +75,25 @@ async def _database(connection: Any, settings: Settings) -> AsyncIterator[Findin
     have = await connection.fetchval("select version_num from alembic_version")
     want = ScriptDirectory.from_config(migrate.config("")).get_current_head()
     yield Finding("schema", "ok" if have == want else "broken", f"{have}" if have == want else "old; run: kehu migrate")
+    if have == want:
+        yield await _months(connection)
     yield await _role(connection)
     yield await _root_key(settings)
+
+
+async def _months(connection: Any) -> Finding:
+    """Events that find no month of their own are kept all the same, in one table that grows."""
+    found = await partitions.look(connection, clock.now())
+    if found.months_ahead < partitions.FEW_MONTHS:
+        return Finding("months of events", "warning", f"{found.months_ahead} are made ahead of time; run: kehu migrate")
+    if found.waiting_bytes:
+        return Finding(
+            "months of events",
+            "warning",
+            f"the default partition holds events ({found.waiting_bytes // 1024} kB); kehu migrate gives those of the "
+            f"last {partitions.MONTHS_BACK} months a month of their own, and older ones may stay while they are few",
+        )
+    return Finding("months of events", "ok", f"made until {found.last:%Y-%m}")
 
 
 async def _role(connection: Any) -> Finding:

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
+import asyncpg
 import typer
 import uvicorn
 import uvloop
@@ -68,9 +69,13 @@ def migrate() -> None:
     url = load_settings().owner_database_url
     place = sqlalchemy_url(url).rpartition("@")[2]
     try:
-        upgrade(url)
+        months = upgrade(url)
     except OSError as error:
         fail(f"the database at {place} cannot be reached: {error}")
+    except asyncpg.LockNotAvailableError:
+        fail("the months of events are not made: another transaction holds the table; run it again")
+    if months:
+        say(f"made the months of events from {months[0]} to {months[-1]}")
     say(f"{place} is up to date; the service works in it as the role {ROLE}")
 
 

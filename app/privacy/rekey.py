@@ -84,6 +84,7 @@ SEALED: Final = (
     _Sealed("webhook_endpoints", "id", "uuid", "previous_secret", "webhook_endpoints.secret"),
     _Sealed("push_sources", "client_id", "text", "secret", "push_sources.secret"),
     _Sealed("push_messages", "id", "uuid", "body", "push_messages.body"),
+    _Sealed("invalid_events", "id", "uuid", "properties", "invalid_events.properties"),
     _Sealed("idempotency_keys", "key", "text", "reply", "idempotency_keys.reply"),
 )
 _STATEMENTS: Final = [(sealed, sealed.find(), sealed.replace()) for sealed in SEALED]

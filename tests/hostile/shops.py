@@ -41,7 +41,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     """Make one of everything over HTTP, and let the workers do what follows."""
     await unlimited(api)
     own = _own(shop)
-    things: dict[str, Any] = {"store_id": 7, "code": "hello"} | own
+    things: dict[str, Any] = {"store_id": 7, "code": "hello", "type": "fitting"} | own
     for store in (7, own["own_store"], own["copied_store"]):
         await _made(api, "PUT", f"/v1/stores/{store}", {"name": own["marker"]})
     customer = {"identities": _known(own["mobile"]), "name": own["marker"], "store_id": own["own_store"]}
@@ -65,6 +65,13 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         await _made(api, "POST", "/v1/orders", order | {"order_no": f"{own['order_no']}{'x' * number}"})
     refund = {"refund_no": "R-1", "order_no": own["order_no"], "amount_fen": 1, "refunded_at": "2026-01-03T03:04:05"}
     await _made(api, "POST", "/v1/refunds", refund)
+    for type_ in ("fitting", own["own_type"], own["copied_type"]):
+        await _made(api, "PUT", f"/v1/event-types/{type_}", {"properties": {"sku": {"kind": "text"}}})
+    event = {"identities": customer["identities"], "type": "view", "occurred_at": "2026-01-02T03:04:05"}
+    await _made(api, "POST", "/v1/events", event | {"event_id": own["event_no"]})
+    for number in range(2):  # a type that nobody declares
+        event |= {"event_id": f"{own['event_no']}-{number}", "type": "nothing", "properties": {"sku": own["marker"]}}
+        things["invalid_event_id"] = (await _made(api, "POST", "/v1/events", event))["id"]
     for code, body in (
         ("hello", "Hello {name}"),
         (own["own_code"], own["marker"]),
@@ -108,7 +115,10 @@ def _own(shop: Shop) -> dict[str, Any]:
         # Two more, for requests by which another shop makes one of the same name for itself.
         "copied_store": 2_000_000 + shop.id,
         "copied_code": f"copied-{shop.id}",
+        "own_type": f"only-{shop.id}",
+        "copied_type": f"copied-{shop.id}",
         "order_no": f"E-{shop.id}",
+        "event_no": f"V-{shop.id}",
         "client_id": f"app-{shop.id}",
     }
 

@@ -118,6 +118,11 @@ async def _customers(raw: RawClient, headers: list[Any], customer_id: int) -> No
     both = {"identities": [_person()["identities"][0], lookup["identity"]]}
     assert await send("POST", "/v1/customers", both) == 409
     assert await send("PATCH", f"/v1/customers/{customer_id}", {"name": PLANTED["latin"]}) == 200
+    event = {"event_id": "V-1", "type": "view", "occurred_at": "2026-01-02T03:04:05", **both}
+    aside = event | {"properties": {PLANTED["mobile"]: PLANTED["email"], "note": PLANTED["name"]}}
+    assert await send("POST", "/v1/events", aside) == 200
+    assert await send("POST", "/v1/events/batch", {"events": [aside, event | {"type": PLANTED["latin"]}]}) == 200
+    assert await send("GET", "/v1/events/invalid") == 200
     # What does not parse, does not validate, does not exist or stands where it does not belong.
     for body in (
         PLANTED["nonsense"].encode(),

@@ -129,8 +129,8 @@ def _by_path(wall: Wall, route: Route, name: str) -> Attempt:
     whose = "copied" if route.method == "PUT" else "own"  # names that the caller chooses: each shop has its own
     if name == "store_id":
         theirs, nobodys = str(wall.other.things[f"{whose}_store"]), str(wall.chance.randrange(10**8, 10**9))
-    elif name == "code":
-        theirs, nobodys = wall.other.things[f"{whose}_code"], f"none-{wall.chance.randrange(10**5, 10**6)}"
+    elif name in ("code", "type"):
+        theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none-{wall.chance.randrange(10**5, 10**6)}"
     elif name == "customer_id":
         theirs = str(wall.other.things[name] + wall.chance.randrange(5))
         nobodys = str(wall.chance.randrange(2**52, 2**53))
@@ -188,6 +188,15 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
     yield "POST", "/v1/customers", lambda value: known | {"store_id": value}, theirs["copied_store"], number
     order = known | {"status": "created", "amount_fen": 1}
     yield "POST", "/v1/orders", lambda value: order | {"order_no": value}, theirs["order_no"], _fresh(chance, "E-9")
+    event = known | {"type": "view", "occurred_at": "2026-01-01T00:00:00Z"}
+    yield "POST", "/v1/events", lambda value: event | {"event_id": value}, theirs["event_no"], _fresh(chance, "V-9")
+    yield (
+        "POST",
+        "/v1/events",
+        lambda value: event | {"event_id": f"{chance.random()}", "type": value},
+        theirs["own_type"],
+        _fresh(chance, "only-9"),
+    )
     refund = {"order_no": "none", "amount_fen": 1, "refunded_at": "2026-01-01T00:00:00Z"}
     yield (
         "POST",
@@ -277,7 +286,8 @@ def _harmless(body: Json) -> Json:
 
 
 def _uuids(of: Furnished) -> list[str]:
-    return [of.things[name] for name in ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run")]
+    names = ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run", "invalid_event_id")
+    return [of.things[name] for name in names]
 
 
 def _nobodys(wall: Wall) -> str:
@@ -290,7 +300,7 @@ def _key(chance: random.Random) -> tuple[str, str]:
 
 def _secrets(of: Furnished) -> set[bytes]:
     """Texts that only the other shop has."""
-    own = {of.things[name] for name in ("marker", "mobile", "own_code", "own_store", "order_no", "open_id")}
+    own = {of.things[name] for name in ("marker", "mobile", "own_code", "own_store", "order_no", "event_no", "open_id")}
     return {str(value).encode() for value in own | {of.things["customer_id"], *_uuids(of), of.token}}
 
 

@@ -12,6 +12,7 @@ from app.core.crypto import sealed_version
 from app.core.errors import Conflict
 from app.privacy import rekey
 from tests.conftest import Api, Rows
+from tests.events.examples import event
 from tests.push.sender import Sender, trade
 from workers.house import House
 
@@ -38,6 +39,8 @@ async def test_everything_moves_to_the_new_key_and_stays_readable(
     source = {"client_id": Sender.client_id, "client_secret": Sender.secret}
     assert (await api.post("/v1/push-sources", source)).status_code == 201
     await Sender(api.http, shop.id).push("trade_TradePaid", "E1", trade("E1"))
+    aside = event(type="fitting", properties={"sku": "S1"})
+    assert (await api.post("/v1/events", aside)).json()["status"] == "invalid"
     async with entry.shop(shop.id) as (db, of):
         await rekey.rotate(db, of, entry.root)
         with pytest.raises(Conflict):
@@ -82,6 +85,7 @@ async def test_everything_moves_to_the_new_key_and_stays_readable(
     await house.rounds.wake("push", shop.id)
     assert [r["status"] for r in await rows("select status from orders where shop_id = $1", shop.id)] == ["completed"]
     assert (await api.get(f"/v1/customers/{ids[3]}")).json()["name"] == "顾客3"
+    assert (await api.get("/v1/events/invalid")).json()["items"][0]["properties"] == {"sku": "S1"}
     assert (await credentials.exchange(entry, _silent(api, shop))).access_token == token.access_token
     replayed = await api.post("/v1/customers", person(31), headers={"Idempotency-Key": "k"})
     assert replayed.headers["idempotent-replayed"] == "true"

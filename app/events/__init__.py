@@ -1,0 +1,1 @@
+"""What customers did: views, carts, visits and whatever else a shop declares, each kept once."""

@@ -1,0 +1,184 @@
+"""The events room's SQL: a key is claimed once, and what was claimed is written as one set."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import Text, any_, cast, select, text
+from sqlalchemy import bindparam as p
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from app.core.db import Connection, Row, columns, statement
+from app.core.ids import new_id
+from app.events.models import event_keys, event_types, invalid_events
+
+KEYS_BELL: Final = "event_keys"  # nobody rings it: expired keys are found at every poll
+KEY_DAYS: Final = 30
+
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+EVENT_ARRAYS: Final = {
+    "id": "uuid",
+    "occurred_at": "timestamptz",
+    "claimed_at": "timestamptz",
+    "customer_id": "bigint",
+    "identity_kind": "text",
+    "identity_hash": "bytea",
+    "type": "text",
+    "properties": "jsonb",
+    "store_id": "bigint",
+    "source": "text",
+}
+INVALID_ARRAYS: Final = EVENT_ARRAYS | {"properties": "bytea", "event_id": "text", "reason": "jsonb"}
+
+# Sorted, so that two batches wait in one order. A key whose days are over is a new one, whether or not it was removed.
+CLAIM_KEYS = statement(
+    text(
+        """
+        insert into event_keys as k (shop_id, event_id, id, received_at)
+        select :shop_id, event_id, id, :moment
+        from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id) order by event_id
+        on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
+        where k.received_at < :expired
+        returning event_id, id
+        """
+    )
+)
+FIND_KEYS = statement(
+    select(event_keys.c.event_id, event_keys.c.id).where(
+        event_keys.c.shop_id == p("shop_id"), event_keys.c.event_id == any_(cast(p("event_ids"), ARRAY(Text)))
+    )
+)
+HAS_EXPIRED_KEYS = statement(
+    text(
+        f"""
+        select exists (
+            select from event_keys
+            where shop_id = :shop_id and received_at < now() - make_interval(days => {KEY_DAYS})
+        )
+        """  # noqa: S608 a number of our own
+    )
+)
+FORGET_KEYS = statement(
+    text(
+        f"""
+        delete from event_keys where shop_id = :shop_id and event_id = any(array(
+            select event_id from event_keys
+            where shop_id = :shop_id and received_at < now() - make_interval(days => {KEY_DAYS})
+            order by received_at limit :limit for update skip locked
+        ))
+        """  # noqa: S608 a number of our own
+    )
+)
+
+
+def _add(table: str, arrays: Mapping[str, str]) -> str:
+    names = ", ".join(arrays)
+    casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())
+    return (
+        f"insert into {table} (shop_id, origin_customer_id, received_at, {names}) "  # noqa: S608 names of our own
+        f"select :shop_id, customer_id, :moment, {names} from unnest({casts}) as t ({names})"
+    )
+
+
+ADD_EVENTS = statement(text(_add("events", EVENT_ARRAYS)))
+ADD_INVALID = statement(text(_add("invalid_events", INVALID_ARRAYS)))
+
+LIST_INVALID = statement(
+    select(invalid_events)
+    .where(invalid_events.c.shop_id == p("shop_id"), invalid_events.c.id < p("before"))
+    .order_by(invalid_events.c.id.desc())
+    .limit(p("limit"))
+)
+LOCK_INVALID = statement(
+    select(invalid_events)
+    .where(invalid_events.c.shop_id == p("shop_id"), invalid_events.c.id == p("id"))
+    .with_for_update()
+)
+VALID_OWNER = statement(text("select customer_id from events where shop_id = :shop_id and id = :id"))
+_MOVED: Final = ", ".join(
+    ("shop_id", "origin_customer_id", "received_at", *(name for name in EVENT_ARRAYS if name != "properties"))
+)
+MAKE_VALID = statement(
+    text(
+        f"""
+        with taken as (delete from invalid_events where shop_id = :shop_id and id = :id returning *)
+        insert into events ({_MOVED}, properties) select {_MOVED}, cast(:properties as jsonb) from taken
+        """  # noqa: S608 column names of our own
+    )
+)
+SAY_WHY = statement(
+    text(
+        """
+        update invalid_events set reason = cast(:reason as jsonb)
+        where shop_id = :shop_id and id = :id and reason <> cast(:reason as jsonb)
+        """
+    )
+)
+
+PUT_TYPE = statement(
+    text(
+        """
+        insert into event_types (shop_id, type, properties, created_at, updated_at)
+        values (:shop_id, :type, :properties, :moment, :moment)
+        on conflict (shop_id, type) do update set properties = excluded.properties, updated_at = excluded.updated_at
+        returning *
+        """
+    )
+)
+GET_TYPE = statement(select(event_types).where(event_types.c.shop_id == p("shop_id"), event_types.c.type == p("type")))
+LIST_TYPES = statement(
+    select(event_types)
+    .where(event_types.c.shop_id == p("shop_id"), event_types.c.type > p("after"))
+    .order_by(event_types.c.type)
+    .limit(p("limit"))
+)
+DECLARED = statement(
+    select(event_types.c.type, event_types.c.properties).where(
+        event_types.c.shop_id == p("shop_id"), event_types.c.type == any_(cast(p("types"), ARRAY(Text)))
+    )
+)
+DROP_TYPE = statement(text("delete from event_types where shop_id = :shop_id and type = :type"))
+
+
+async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Iterable[str]) -> dict[str, UUID]:
+    """Take the keys that nobody has used in the last 30 days. Returns the id of the event to keep under each."""
+    wanted = [(event_id, new_id()) for event_id in event_ids]
+    rows = await db.fetch(
+        CLAIM_KEYS,
+        shop_id=shop_id,
+        moment=moment,
+        expired=moment - timedelta(days=KEY_DAYS),
+        **columns(("event_ids", "ids"), wanted),
+    )
+    return {row["event_id"]: row["id"] for row in rows}
+
+
+async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> dict[str, UUID]:
+    """What was kept under keys that others have claimed."""
+    if not event_ids:
+        return {}
+    rows = await db.fetch(FIND_KEYS, shop_id=shop_id, event_ids=list(event_ids))
+    return {row["event_id"]: row["id"] for row in rows}
+
+
+async def declared(db: Connection, shop_id: int, types: Iterable[str]) -> dict[str, Any]:
+    """What the shop declares for these types."""
+    rows = await db.fetch(DECLARED, shop_id=shop_id, types=list(types))
+    return {row["type"]: row["properties"] for row in rows}
+
+
+async def add(db: Connection, shop_id: int, moment: datetime, *, valid: Rows, invalid: Rows) -> None:
+    """Keep events (rows of EVENT_ARRAYS) and those that do not fit (rows of INVALID_ARRAYS)."""
+    if valid:
+        await db.execute(ADD_EVENTS, shop_id=shop_id, moment=moment, **columns(EVENT_ARRAYS, valid))
+    if invalid:
+        await db.execute(ADD_INVALID, shop_id=shop_id, moment=moment, **columns(INVALID_ARRAYS, invalid))
+
+
+async def put_type(
+    db: Connection, shop_id: int, type_: str, properties: Mapping[str, Any], moment: datetime
+) -> Row | None:
+    """Declare a type, or declare it anew."""
+    return await db.fetch_one(PUT_TYPE, shop_id=shop_id, type=type_, properties=properties, moment=moment)

@@ -1,0 +1,137 @@
+"""/v1/events and /v1/event-types."""
+
+from collections import Counter
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Response
+from pydantic import TypeAdapter
+
+from app.access.answers import rendered
+from app.access.door import DoorRoute, door
+from app.access.entry import Call
+from app.core.errors import Forbidden, Unauthorized
+from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
+from app.core.problems import problems
+from app.customers.batches import RowError, valid_rows
+from app.events import repository, service
+from app.events.declarations import BUILT_IN, NAME
+from app.events.errors import EventNotFound, EventTypeBuiltIn, EventTypeNotFound
+from app.events.schemas import (
+    EventBatch,
+    EventBatchResult,
+    EventResult,
+    EventRowResult,
+    EventTypePage,
+    EventTypeRead,
+    EventTypeWrite,
+    EventWrite,
+    InvalidEventPage,
+    InvalidEventRead,
+    ReplayResult,
+)
+
+router = APIRouter(prefix="/v1", tags=["events"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
+
+# Tokens that send events sit in shops and apps; what events may say is for whoever runs the shop.
+Sender = Annotated[Call, door("events:write")]
+Reader = Annotated[Call, door("events:read")]
+Declarer = Annotated[Call, door("admin")]
+Type = Annotated[str, Path(pattern=NAME, max_length=64)]
+
+_MANY: TypeAdapter[list[EventWrite]] = TypeAdapter(list[EventWrite])
+_ONE: TypeAdapter[EventWrite] = TypeAdapter(EventWrite)
+_NEWEST: Final = UUID(int=2**128 - 1)
+
+
+@router.post("/events")
+async def put_event(call: Sender, body: EventWrite) -> EventResult:
+    """Tell of an event; telling it again, with whatever time, is harmless."""
+    results, owners = await service.put_events(call.db, call.shop, call.ids, [body])
+    call.visit.concerns(owners)
+    return results[0]
+
+
+@router.post("/events/batch", response_model=EventBatchResult)
+async def put_events(call: Sender, body: EventBatch) -> Response:
+    """Tell of up to 1,000 events; each row answers for itself."""
+    rows, refused = valid_rows(_MANY, _ONE, body.events)
+    results, owners = await service.put_events(call.db, call.shop, call.ids, [row for _, row in rows])
+    call.visit.concerns(owners)
+    places = [index for index, _ in rows]
+    return _batch_response(dict(zip(places, results, strict=True)), refused)
+
+
+@router.get("/events/invalid", response_model=InvalidEventPage)
+async def list_invalid_events(call: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Events that do not fit what is declared, newest first, each with the reason and the remedy."""
+    before = _position(cursor) if cursor else _NEWEST
+    rows = await call.db.fetch(repository.LIST_INVALID, shop_id=call.shop.id, before=before, limit=limit)
+    call.visit.concerns([row["customer_id"] for row in rows])
+    items = [InvalidEventRead(**dict(row) | {"properties": service.opened(call.shop, row)}) for row in rows]
+    more = encode_cursor(str(rows[-1]["id"])) if len(rows) == limit else None
+    return rendered(InvalidEventPage(items=items, next_cursor=more), call)
+
+
+@router.post("/events/invalid/{invalid_event_id}/replay", responses=problems(EventNotFound))
+async def replay_invalid_event(
+    call: Annotated[Call, door("events:read", "events:write")], invalid_event_id: UUID
+) -> ReplayResult:
+    """Look at an event again after the declaration was mended; doing so twice is harmless."""
+    result, owner = await service.replay(call.db, call.shop, invalid_event_id)
+    call.visit.concerns([owner])
+    return result
+
+
+@router.put("/event-types/{type}", responses=problems(EventTypeBuiltIn))
+async def put_event_type(call: Declarer, type: Type, body: EventTypeWrite) -> EventTypeRead:
+    """Declare a type of event, or declare it anew. Events that are kept stay; invalid ones can be replayed."""
+    return EventTypeRead(**await service.put_type(call.db, call.shop, type, body))
+
+
+@router.get("/event-types")
+async def list_event_types(call: Reader, limit: Limit = 50, cursor: Cursor = None) -> EventTypePage:
+    """Declared types in the order of their names."""
+    after = decode_cursor(cursor, str)[0].replace("\0", "") if cursor else ""
+    rows = await call.db.fetch(repository.LIST_TYPES, shop_id=call.shop.id, after=after, limit=limit)
+    return EventTypePage(
+        items=[EventTypeRead(**row) for row in rows],
+        built_in=sorted(BUILT_IN),
+        next_cursor=encode_cursor(rows[-1]["type"]) if len(rows) == limit else None,
+    )
+
+
+@router.get("/event-types/{type}", responses=problems(EventTypeNotFound))
+async def get_event_type(call: Reader, type: Type) -> EventTypeRead:
+    """One declared type."""
+    row = await call.db.fetch_one(repository.GET_TYPE, shop_id=call.shop.id, type=type)
+    if row is None:
+        raise EventTypeNotFound(field="type")
+    return EventTypeRead(**row)
+
+
+@router.delete("/event-types/{type}", status_code=204, responses=problems(EventTypeNotFound))
+async def remove_event_type(call: Declarer, type: Type) -> None:
+    """Declare a type no longer: its events stay, and new ones of it are kept aside."""
+    await service.drop_type(call.db, call.shop, type)
+
+
+def _batch_response(results: dict[int, EventResult], refused: dict[int, RowError]) -> Response:
+    told = {index: EventRowResult(index=index, **dict(result)) for index, result in results.items()}
+    told |= {index: EventRowResult(index=index, status="refused", error=error) for index, error in refused.items()}
+    counts = Counter(result.status for result in told.values())
+    body = EventBatchResult(
+        results=[told[index] for index in sorted(told)],
+        created=counts["created"],
+        duplicate=counts["duplicate"],
+        invalid=counts["invalid"],
+        refused=counts["refused"],
+    )
+    return Response(body.model_dump_json(), 200, media_type="application/json")
+
+
+def _position(cursor: str) -> UUID:
+    try:
+        return UUID(decode_cursor(cursor, str)[0])
+    except ValueError:
+        raise InvalidCursor from None
