@@ -53,6 +53,14 @@ _PARTS: Final = {
         "orders o join refunds r on r.shop_id = o.shop_id and r.order_no = o.order_no "
         "where o.shop_id = :shop_id and o.customer_id = :customer_id",
     ),
+    # Bounded, so that months to come are not looked at.
+    "event": (
+        "v.occurred_at",
+        "v.id::text",
+        "jsonb_build_object('type', v.type, 'properties', v.properties, 'store_id', v.store_id, 'source', v.source)",
+        "events v where v.shop_id = :shop_id and v.customer_id = :customer_id "
+        "and v.occurred_at <= cast(:before_at as timestamptz)",
+    ),
     "tier": (
         "t.changed_at",
         "t.id::text",

@@ -11,7 +11,7 @@ from app.customers.schemas import CustomerDetail
 from app.scoring.schemas import Scores
 from app.touches.schemas import TouchRead
 
-EntryKind = Literal["registered", "order", "refund", "tier", "tag", "consent", "touch"]
+EntryKind = Literal["registered", "order", "refund", "event", "tier", "tag", "consent", "touch"]
 Kinds = Annotated[list[EntryKind], Query(description="Only these; all where none is named")]
 
 

@@ -38,6 +38,8 @@ async def somebody(api: Api, entry: Entry, shop: Shop, work: Work) -> int:
     )
     refund = {"refund_no": "R1", "order_no": "E1", "amount_fen": 500}
     await send(api, "/v1/refunds", refund | {"refunded_at": (now - timedelta(days=20)).isoformat()}, status=200)
+    seen = {"event_id": "v-1", "type": "view", "identities": [MOBILE], "properties": {"sku": "S1"}}
+    await send(api, "/v1/events", seen | {"occurred_at": (now - timedelta(days=5)).isoformat()}, status=200)
     said = {"customer_id": customer_id, "channel": "webhook", "state": "granted", "source": "a till"}
     await send(api, "/v1/consents", said | {"occurred_at": (now - timedelta(days=10)).isoformat()})
     async with entry.shop(shop.id) as (db, _):
@@ -115,6 +117,7 @@ async def test_the_timeline_tells_everything_newest_first(api: Api, somebody: in
         "registered": 1,
         "order": 4,
         "refund": 1,
+        "event": 1,
         "tier": 2,
         "tag": 1,
         "consent": 1,
@@ -122,6 +125,7 @@ async def test_the_timeline_tells_everything_newest_first(api: Api, somebody: in
     }
     by_kind = {entry["kind"]: entry["data"] for entry in entries}
     assert by_kind["refund"] == {"refund_no": "R1", "order_no": "E1", "amount_fen": 500}
+    assert (by_kind["event"]["type"], by_kind["event"]["properties"]) == ("view", {"sku": "S1"})
     assert (by_kind["tag"]["name"], by_kind["tag"]["actor"]) == ("新客", "ada")
     assert (by_kind["touch"]["state"], by_kind["touch"]["reason"]) == ("failed", "no_endpoint")
     moves = [entry["data"] for entry in entries if entry["kind"] == "tier"]
@@ -140,7 +144,7 @@ async def test_the_timeline_tells_everything_newest_first(api: Api, somebody: in
 async def test_pages_are_the_whole(api: Api, somebody: int, limit: int) -> None:
     whole = await timeline(api, somebody, limit=100)
     assert await timeline(api, somebody, limit=limit) == whole
-    assert len({(entry["kind"], entry["id"]) for entry in whole}) == len(whole) == 11
+    assert len({(entry["kind"], entry["id"]) for entry in whole}) == len(whole) == 12
 
 
 async def test_pages_do_not_skip_what_happened_at_the_same_moment(api: Api) -> None:
