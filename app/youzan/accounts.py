@@ -37,17 +37,20 @@ class Account(Parameters):
     account_id: str
 
 
-async def find(call: FacadeCall, account: Account, *, beside: str = "") -> Found | None:
-    """The customer with that account, or None. `beside` names a kind of identity to bring along.
+async def find(call: FacadeCall, account: Account, *, beside: str = "", figures: bool = False) -> Found | None:
+    """The customer with that account, or None.
 
+    Args:
+        beside: a kind of identity to bring along.
+        figures: bring the order figures along.
     Raises: BusinessRefusal when the type is not one of the API's, ValidationError when the value cannot be of its type.
     """
     meant = _meant(call, account)
     if meant is None:
         return None
     if isinstance(meant, int):
-        return _noted(call, await repository.find_by_id(call.db, call.shop, meant, beside=beside))
-    return _noted(call, await repository.find_by_identity(call.db, call.shop, meant, beside=beside))
+        return _noted(call, await repository.find_by_id(call.db, call.shop, meant, beside=beside, figures=figures))
+    return _noted(call, await repository.find_by_identity(call.db, call.shop, meant, beside=beside, figures=figures))
 
 
 async def find_identity(call: FacadeCall, kind: str, value: str, *, beside: str = "") -> Found | None:

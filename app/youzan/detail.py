@@ -7,7 +7,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from app.core.masking import BirthdayField, IdentifierField, MobileField, NameField, RemarkField, WechatIdField
-from app.directory.repository import OrderFigures, order_figures
+from app.directory.repository import OrderFigures
 from app.tags.repository import of_customers
 from app.youzan import accounts
 from app.youzan.accounts import NUMBER, Account
@@ -126,7 +126,7 @@ async def detail(call: FacadeCall, given: DetailParameters) -> DetailData:
     groups = {name.strip() for name in given.fields.split(",")} & _EMPTY.keys()
     if not groups:
         raise BusinessRefusal(INVALID, f"fields: expected some of {', '.join(_EMPTY)}")
-    found = await _find(call, given)
+    found = await _find(call, given, figures="behavior" in groups)
     unit = milliseconds if call.shop.settings.facade.detail_time_unit == "ms" else seconds
     profile = found.customer.profile
     data: DetailData = {
@@ -140,8 +140,8 @@ async def detail(call: FacadeCall, given: DetailParameters) -> DetailData:
         data.update(_EMPTY[group])  # type: ignore[typeddict-item]
     if "user_base" in groups:
         _put_base(data, call, found, unit)
-    if "behavior" in groups:
-        _put_behavior(data, await order_figures(call.db, call.shop.id, found.customer.id), unit)
+    if found.figures is not None:
+        _put_behavior(data, found.figures, unit)
     if "tags" in groups:
         carried = await of_customers(call.db, call.shop.id, [found.customer.id])
         data["tags"] = [{"tag_id": tag["id"], "tag_name": tag["name"]} for tag in carried]
@@ -149,13 +149,13 @@ async def detail(call: FacadeCall, given: DetailParameters) -> DetailData:
     return data
 
 
-async def _find(call: FacadeCall, given: DetailParameters) -> Found:
+async def _find(call: FacadeCall, given: DetailParameters, *, figures: bool) -> Found:
     info = given.account_info
     open_id = given.yz_open_id or info.yz_open_id
     if not open_id and not (info.account_type and info.account_id):
         raise BusinessRefusal(INVALID, "yz_open_id or account_info is needed")
     account = Account(account_type="5", account_id=open_id) if open_id else Account.model_validate(info.model_dump())
-    found = await accounts.find(call, account, beside="card_no")
+    found = await accounts.find(call, account, beside="card_no", figures=figures)
     if found is not None and not found.gone:
         return found
     if account.account_type != "5":

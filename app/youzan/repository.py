@@ -1,18 +1,19 @@
 """The façade's reads where one statement must bring what two of the house's own would: a customer by account."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 from sqlalchemy import text
 
 from app.access.shops import Shop
-from app.core.db import Connection, Row, statement
+from app.core.db import Connection, Row, Statement, statement
 from app.customers import records
 from app.customers.records import Customer
 from app.customers.repository import get_many
 from app.customers.schemas import IdentityWrite
 from app.customers.service import value_hash
+from app.directory.repository import OrderFigures, figures_of
 
 _BESIDE: Final = """
     join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
@@ -29,19 +30,25 @@ _COLUMNS: Final = """
     c.*, k.wrapped, b.value as beside_value, b.origin_customer_id as beside_origin, b.wrapped as beside_wrapped
 """
 
-BY_ID = statement(
-    text(f"select {_COLUMNS} from customers c {_BESIDE} where c.shop_id = :shop_id and c.id = :id")  # noqa: S608 ours
+_FIGURES: Final = tuple(field.name for field in fields(OrderFigures))
+_BOUGHT: Final = f"left join lateral ({figures_of('c.shop_id', 'c.id')}) g on true"
+
+
+def _find(source: str, condition: str, *, figures: bool = False) -> Statement:
+    columns, joins = _COLUMNS, _BESIDE
+    if figures:
+        columns, joins = f"{columns}, {', '.join(f'g.{name} as figures_{name}' for name in _FIGURES)}", joins + _BOUGHT
+    return statement(text(f"select {columns} from {source} {joins} where {condition}"))  # noqa: S608 terms of our own
+
+
+# By whether the order figures are wanted too.
+_NUMBERED: Final = "customers c", "c.shop_id = :shop_id and c.id = :id"
+BY_ID: Final = {wanted: _find(*_NUMBERED, figures=wanted) for wanted in (False, True)}
+_IDENTIFIED: Final = (
+    "identities f join customers c on c.shop_id = f.shop_id and c.id = f.customer_id",
+    "f.shop_id = :shop_id and f.kind = :kind and f.value_hash = :value_hash",
 )
-BY_IDENTITY = statement(
-    text(
-        f"""
-        select {_COLUMNS}
-        from identities f join customers c on c.shop_id = f.shop_id and c.id = f.customer_id
-        {_BESIDE}
-        where f.shop_id = :shop_id and f.kind = :kind and f.value_hash = :value_hash
-        """  # noqa: S608 ours
-    )
-)
+BY_IDENTITY: Final = {wanted: _find(*_IDENTIFIED, figures=wanted) for wanted in (False, True)}
 BY_MOBILES = statement(
     text(
         """
@@ -82,10 +89,11 @@ PRESENT = statement(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A customer, and the newest identity of the kind that was asked for beside it."""
+    """A customer, with what was asked for beside: the newest identity of a kind, the order figures."""
 
     customer: Customer
     beside: str | None
+    figures: OrderFigures | None
 
     @property
     def gone(self) -> bool:
@@ -93,17 +101,21 @@ class Found:
         return self.customer.status == "erased"
 
 
-async def find_by_id(db: Connection, shop: Shop, customer_id: int, *, beside: str = "") -> Found | None:
+async def find_by_id(
+    db: Connection, shop: Shop, customer_id: int, *, beside: str = "", figures: bool = False
+) -> Found | None:
     """The shop's customer with that number, or None."""
     if customer_id >= 2**53:
         return None
-    return _found(shop, await db.fetch_one(BY_ID, shop_id=shop.id, id=customer_id, beside=beside))
+    return _found(shop, await db.fetch_one(BY_ID[figures], shop_id=shop.id, id=customer_id, beside=beside))
 
 
-async def find_by_identity(db: Connection, shop: Shop, identity: IdentityWrite, *, beside: str = "") -> Found | None:
+async def find_by_identity(
+    db: Connection, shop: Shop, identity: IdentityWrite, *, beside: str = "", figures: bool = False
+) -> Found | None:
     """The customer who holds an identity, or None."""
     row = await db.fetch_one(
-        BY_IDENTITY, shop_id=shop.id, kind=identity.kind, value_hash=value_hash(shop, identity), beside=beside
+        BY_IDENTITY[figures], shop_id=shop.id, kind=identity.kind, value_hash=value_hash(shop, identity), beside=beside
     )
     return _found(shop, row)
 
@@ -164,4 +176,5 @@ def _found(shop: Shop, row: Row | None) -> Found | None:
     if row["beside_value"] is not None:
         key = shop.keys.person(row["beside_origin"], row["beside_wrapped"])
         beside = key.open("identities.value", row["beside_value"])
-    return Found(records.open_customer(shop, row), beside)
+    figures = {name: row[f"figures_{name}"] for name in _FIGURES} if "figures_orders" in row else None
+    return Found(records.open_customer(shop, row), beside, OrderFigures(**figures) if figures else None)
