@@ -18,6 +18,7 @@ from app.core import metrics
 from app.core.errors import DatabaseUnavailable
 
 Row: TypeAlias = Mapping[str, Any]  # an asyncpg.Record
+Rows: TypeAlias = Sequence[Sequence[Any]]  # values to write, in an order that the statement names
 ROLE: Final = "kehu_app"  # owns nothing; every connection works as it
 _DIALECT: Final[PGDialect] = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]
 _ROLE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -68,7 +69,13 @@ def statement(clause: ClauseElement) -> Statement:
     return Statement(sql, names, defaults)
 
 
-def columns(names: Iterable[str], rows: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
+def unnest(arrays: Mapping[str, str]) -> str:
+    """SQL of arrays that are bound by name as the rows of a table `t`. `arrays`: each name with its element's type."""
+    casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())
+    return f"unnest({casts}) as t ({', '.join(arrays)})"
+
+
+def columns(names: Iterable[str], rows: Rows) -> dict[str, Sequence[Any]]:
     """Rows as one array for each name, for `unnest`."""
     if not rows:
         return {name: () for name in names}

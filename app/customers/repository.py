@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import BigInteger, any_, cast, select, text
 from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.changes.repository import CHANGES_BELL, EVENTS_BELL
-from app.core.db import Connection, Row, columns, statement
+from app.core.db import Connection, Row, Rows, columns, statement
 from app.customers.models import customers, identities, person_keys
 from app.customers.records import COLUMNS
 
@@ -159,9 +159,7 @@ async def owner(db: Connection, shop_id: int, kind: str, value_hash: bytes) -> i
     return found
 
 
-async def add(
-    db: Connection, shop_id: int, moment: datetime, claims: Sequence[Sequence[Any]], people: Sequence[Sequence[Any]]
-) -> dict[int, int]:
+async def add(db: Connection, shop_id: int, moment: datetime, claims: Rows, people: Rows) -> dict[int, int]:
     """Claim identities, and insert the new customers whose identities were all free.
 
     Args:
@@ -187,7 +185,7 @@ async def update(
     db: Connection,
     shop_id: int,
     moment: datetime,
-    people: Sequence[Sequence[Any]],
+    people: Rows,
 ) -> None:
     """Write whole profiles of customers that this transaction holds locked, and say that they changed.
 

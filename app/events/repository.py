@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Text, any_, cast, select, text
 from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from app.core.db import Connection, Row, columns, statement
+from app.core.db import Connection, Row, Rows, columns, statement, unnest
 from app.core.ids import new_id
 from app.events.models import event_keys, event_types, invalid_events
 
 KEYS_BELL: Final = "event_keys"  # nobody rings it: expired keys are found at every poll
 KEY_DAYS: Final = 30
-
-Rows: TypeAlias = Sequence[Sequence[Any]]
 
 EVENT_ARRAYS: Final = {
     "id": "uuid",
@@ -75,10 +73,9 @@ FORGET_KEYS = statement(
 
 def _add(table: str, arrays: Mapping[str, str]) -> str:
     names = ", ".join(arrays)
-    casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())
     return (
         f"insert into {table} (shop_id, origin_customer_id, received_at, {names}) "  # noqa: S608 names of our own
-        f"select :shop_id, customer_id, :moment, {names} from unnest({casts}) as t ({names})"
+        f"select :shop_id, customer_id, :moment, {names} from {unnest(arrays)}"
     )
 
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from sqlalchemy import text
 
 from app.changes.repository import EVENTS_BELL
-from app.core.db import Connection, Row, columns, statement
+from app.core.db import Connection, Row, Rows, columns, statement, unnest
 
 REFUNDS_BELL: Final = "refunds"
-
-Rows: TypeAlias = Sequence[Sequence[Any]]
 
 ORDER_ARRAYS: Final = {
     "order_no": "text",
@@ -45,11 +43,6 @@ REFUND_ARRAYS: Final = {
 }
 
 
-def _unnest(arrays: dict[str, str]) -> str:
-    casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())
-    return f"unnest({casts}) as t ({', '.join(arrays)})"
-
-
 _CHANGING = [name for name in ORDER_ARRAYS if name != "order_no"]
 
 # The row lock that the upsert takes also covers the order's items; sorted, so that two batches wait in one order.
@@ -63,7 +56,7 @@ PUT_ORDERS = statement(
         written as (
             insert into orders as o (shop_id, origin_customer_id, received_at, {", ".join(ORDER_ARRAYS)})
             select :shop_id, customer_id, :moment, {", ".join(ORDER_ARRAYS)}
-            from {_unnest(ORDER_ARRAYS)} order by order_no
+            from {unnest(ORDER_ARRAYS)} order by order_no
             on conflict (shop_id, order_no) do update set
                 origin_customer_id = excluded.origin_customer_id,
                 {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
@@ -83,7 +76,7 @@ ADD_ITEMS = statement(
     text(
         f"""
         insert into order_items (shop_id, {", ".join(ITEM_ARRAYS)})
-        select :shop_id, {", ".join(ITEM_ARRAYS)} from {_unnest(ITEM_ARRAYS)}
+        select :shop_id, {", ".join(ITEM_ARRAYS)} from {unnest(ITEM_ARRAYS)}
         """  # noqa: S608 column names of our own
     )
 )
@@ -132,7 +125,7 @@ PUT_REFUNDS = statement(
     text(
         f"""
         with told as (
-            select * from {_unnest(REFUND_ARRAYS)}
+            select * from {unnest(REFUND_ARRAYS)}
         ),
         before as (
             select r.refund_no, o.customer_id
