@@ -97,7 +97,8 @@ async def order_figures(db: Connection, shop_id: int, customer_id: int) -> Order
 
 
 @lru_cache(maxsize=512)
-def _compiled(sql: str) -> Statement:
+def compiled(sql: str) -> Statement:
+    """A list's statement; there is one for each set of filters, and each is compiled once."""
     return statement(text(sql))
 
 
@@ -115,7 +116,7 @@ def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
     terms = [shop, *conditions(filters)]
     if after:
         terms.append(f"({order.instant}, {order.number}) < (:after_instant, cast(:after_number as bigint))")
-    return _compiled(
+    return compiled(
         f"""
         with page as (
             select {order.number} as id, {order.instant} as instant
@@ -137,7 +138,7 @@ def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
 
 def _count(filters: Filters) -> Statement:
     shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
-    return _compiled(
+    return compiled(
         f"""
         select count(*) from (
             select 1 from {_source(filters)} where {" and ".join([shop, *conditions(filters)])} limit :limit

@@ -3,16 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import text
-
 from app.access.shops import Shop
-from app.core.db import Connection, Row, Statement, statement
+from app.core.db import Connection, Row, Statement
 from app.customers.records import Customer, open_customer
 from app.directory.filters import Filters, bound, conditions
-from app.directory.repository import COUNTED_TO
+from app.directory.repository import COUNTED_TO, compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +95,7 @@ async def page(db: Connection, shop: Shop, wanted: Wanted, *, offset: int, limit
 
 async def _count(db: Connection, shop: Shop, wanted: Wanted, terms: Sequence[str]) -> int:
     where = " and ".join(["c.shop_id = :shop_id", "s.shop_id = :shop_id", *conditions(wanted.filters), *terms])
-    query = _compiled(
+    query = compiled(
         f"select count(*) from (select 1 from customers c {_STATS} where {where} limit :limit) as found"  # noqa: S608 ours
     )
     return int(await db.fetch_value(query, shop_id=shop.id, limit=COUNTED_TO, **wanted.bound(shop)))
@@ -125,7 +122,7 @@ def _page(wanted: Wanted, traded: bool | None) -> Statement:
     elif traded is False:
         terms.append(_NEVER)
     source = f"customers c {_STATS}" if traded or wanted.windowed else "customers c"
-    return _compiled(
+    return compiled(
         f"""
         with page as (
             select c.id, {", ".join(f"{key} as {name}" for name, key in keys.items())}
@@ -149,11 +146,6 @@ def _window(wanted: Wanted) -> list[str]:
 
 def _day(moment: datetime, shop: Shop) -> date:
     return moment.astimezone(shop.zone).date()
-
-
-@lru_cache(maxsize=512)
-def _compiled(sql: str) -> Statement:
-    return statement(text(sql))
 
 
 def _opened(shop: Shop, row: Row) -> TradedRow:
