@@ -16,6 +16,7 @@ from app.core.bell import Bell
 from app.core.config import Settings
 from app.core.crypto import RootKey
 from app.core.db import Connection
+from app.core.errors import DatabaseUnavailable
 from app.events import repository as events
 from app.events.service import forget_keys
 from app.main import open_database
@@ -83,16 +84,31 @@ class House:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            try:
-                for shop_id in await self.entry.shops.ids():
-                    await ask_for_nightly_run(self.entry, shop_id)
-                    async with self.entry.shop(shop_id) as (db, shop):
-                        await idempotency.forget_old(db, shop.id)
-                        head = await audit.head(db, shop.id)
-                    # Kept where the database's administrator cannot change it, for `kehu audit verify --head`.
-                    log.info("access_log_head", **head)
-            except Exception:
-                log.exception("tick_failed")
+            await self.tick()
+
+    async def tick(self) -> None:
+        """What time brings, once for every shop. One that fails is passed over; a lost database ends the round."""
+        try:
+            for shop_id in await self.entry.shops.ids():
+                await self._tick_of(shop_id)
+        except DatabaseUnavailable:
+            log.warning("database_unavailable", kind="tick")
+        except Exception:
+            log.exception("tick_failed", shop_id=None)
+
+    async def _tick_of(self, shop_id: int) -> None:
+        try:
+            await ask_for_nightly_run(self.entry, shop_id)
+            async with self.entry.shop(shop_id) as (db, shop):
+                await idempotency.forget_old(db, shop.id)
+                head = await audit.head(db, shop.id)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("tick_failed", shop_id=shop_id)
+        else:
+            # Kept where the database's administrator cannot change it, for `kehu audit verify --head`.
+            log.info("access_log_head", **head)
 
     async def close(self) -> None:
         """Stop sending and disconnect."""

@@ -58,9 +58,19 @@ class Rounds:
             self._running.discard(key)
 
     async def poll(self) -> None:
-        """Find every shop that has due work and wake it; what a lost bell would have told."""
+        """Find every shop that has due work and wake it; what a lost bell would have told.
+
+        A shop that fails is passed over. Raises: DatabaseUnavailable.
+        """
         for shop_id in await self._entry.shops.ids():
-            for kind in await self._due(shop_id):
+            try:
+                due = await self._due(shop_id)
+            except DatabaseUnavailable:
+                raise
+            except Exception:
+                log.exception("poll_failed", shop_id=shop_id)
+                continue
+            for kind in due:
                 self.spawn(kind, shop_id)
 
     async def poll_for_ever(self, seconds: float) -> None:
