@@ -5,6 +5,7 @@ from fastapi import APIRouter
 import app.access.router
 import app.changes.router
 import app.consent.router
+import app.customers.merging.router
 import app.customers.router
 import app.directory.router
 import app.events.router
@@ -22,6 +23,7 @@ V1: tuple[APIRouter, ...] = (
     app.access.router.router,
     app.directory.router.router,
     app.customers.router.router,
+    app.customers.merging.router.router,
     app.overview.router.router,
     app.consent.router.router,
     app.orders.router.router,

@@ -17,6 +17,8 @@ from app.events.partitions import is_partition
 
 __all__ = ["is_ours", "metadata"]
 
+metadata.info["complete"] = True  # a merge moves the rows of every table, so it asks whether all are known
+
 
 def is_ours(name: str | None, kind: str, _: object) -> bool:
     """Alembic's `include_name`: our schemas; of a partitioned table only the whole, as its months come with time."""

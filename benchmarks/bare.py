@@ -38,7 +38,7 @@ FIRST_CUSTOMER: Final = 5_000_000_000  # above whatever was loaded
 _PERSON: Final = """
     from identities f
     join customers c on c.shop_id = f.shop_id and c.id = f.customer_id
-    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.id
     left join lateral (
         select i.value, w.wrapped from identities i
         join vault.person_keys w on w.shop_id = i.shop_id and w.customer_id = i.origin_customer_id
@@ -77,7 +77,7 @@ LIST: Final = """
            s.orders, s.net_fen, k.tier, (select customers from customer_totals where shop_id = $1) as total
     from page
     join customers c on c.shop_id = $1 and c.id = page.id
-    join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.origin_customer_id
+    join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.id
     left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
     left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
     order by page.created_at desc, page.id desc
@@ -85,13 +85,13 @@ LIST: Final = """
 CREATE: Final = """
     with claimed as (
         insert into identities
-            (shop_id, kind, value_hash, customer_id, origin_customer_id, scope, value, first_seen_at)
-        values ($1, 'mobile', $3, $2, $2, '', $4, $9)
+            (shop_id, kind, value_hash, customer_id, origin_customer_id, scope, value, first_seen_at, last_seen_at)
+        values ($1, 'mobile', $3, $2, $2, '', $4, $9, $9)
         on conflict do nothing returning customer_id
     ),
     added as (
-        insert into customers (shop_id, id, origin_customer_id, name, mobile, gender, area_code, created_at, updated_at)
-        select $1, customer_id, customer_id, $5, $4, $6, $7, $9, $9 from claimed
+        insert into customers (shop_id, id, name, mobile, gender, area_code, created_at, updated_at, told_at)
+        select $1, customer_id, $5, $4, $6, $7, $9, $9, $9 from claimed
     ),
     keyed as (
         insert into vault.person_keys (shop_id, customer_id, wrapped) select $1, customer_id, $8 from claimed
@@ -109,8 +109,8 @@ CREATE: Final = """
 CREATE_MANY: Final = """
     with claimed as (
         insert into identities
-            (shop_id, kind, value_hash, customer_id, origin_customer_id, scope, value, first_seen_at)
-        select $1, kind, value_hash, owner, owner, '', value, $2
+            (shop_id, kind, value_hash, customer_id, origin_customer_id, scope, value, first_seen_at, last_seen_at)
+        select $1, kind, value_hash, owner, owner, '', value, $2, $2
         from unnest($3::text[], $4::bytea[], $5::bigint[], $6::bytea[]) as t (kind, value_hash, owner, value)
         on conflict do nothing
     ),
@@ -121,10 +121,10 @@ CREATE_MANY: Final = """
     ),
     added as (
         insert into customers
-            (shop_id, id, origin_customer_id, name, mobile, gender, birthday, store_id, source_channel, member_since,
-             created_at, updated_at)
-        select $1, id, id, name, mobile, gender, birthday::date, store_id, source_channel, member_since::timestamptz,
-               created_at::timestamptz, $2
+            (shop_id, id, name, mobile, gender, birthday, store_id, source_channel, member_since, created_at,
+             updated_at, told_at)
+        select $1, id, name, mobile, gender, birthday::date, store_id, source_channel, member_since::timestamptz,
+               created_at::timestamptz, $2, $2
         from wanted
         on conflict (shop_id, id) do update set name = excluded.name, updated_at = excluded.updated_at
     ),

@@ -27,7 +27,6 @@ _GIVEN: Final = ("芳", "秀英", "敏", "静", "丽", "雨桐", "欣怡", "梓�
 _CUSTOMERS: Final = (
     "shop_id",
     "id",
-    "origin_customer_id",
     "name",
     "mobile",
     "gender",
@@ -39,6 +38,7 @@ _CUSTOMERS: Final = (
     "member_since",
     "created_at",
     "updated_at",
+    "told_at",
 )
 _IDENTITIES: Final = (
     "shop_id",
@@ -48,6 +48,7 @@ _IDENTITIES: Final = (
     "origin_customer_id",
     "value",
     "first_seen_at",
+    "last_seen_at",
 )
 
 # Buyers are skewed as they are in shops: a few buy often, some never did. 3 % of orders are given back.
@@ -191,7 +192,6 @@ def _rows(tenant: Tenant, first: int, count: int, writer: Writer) -> Iterator[tu
         customer = (
             shop_id,
             number,
-            number,
             seal("customers.name", random.choice(names)),
             seal("customers.mobile", e164) if e164 else None,
             random.randrange(3),
@@ -203,11 +203,21 @@ def _rows(tenant: Tenant, first: int, count: int, writer: Writer) -> Iterator[tu
             created if random.random() < 0.4 else None,
             created,
             created,
+            created,
         )
         yield (
             customer,
             [
-                (shop_id, kind, writer.blind(kind, value), number, number, seal("identities.value", value), created)
+                (
+                    shop_id,
+                    kind,
+                    writer.blind(kind, value),
+                    number,
+                    number,
+                    seal("identities.value", value),
+                    created,
+                    created,
+                )
                 for kind, value in held
             ],
             (shop_id, number, wrapped),

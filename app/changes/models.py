@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Integer, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 # No unique pair (shop, customer): an insert that met a row being deleted by a running refresh would wait for it.
@@ -11,6 +12,7 @@ customer_changes = tenant_table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("customer_id", BigInteger, nullable=False),
     instant("changed_at", nullable=False),
+    person=PersonRows(merge="stay", export=None, erase="delete"),
 )
 
 domain_events = tenant_table(
@@ -20,6 +22,7 @@ domain_events = tenant_table(
     Column("customer_id", BigInteger),
     Column("data", JSONB, nullable=False, comment="ids and numbers only, never personal data"),
     instant("occurred_at", nullable=False),
+    person=PersonRows(merge="stay", export=None, erase="delete"),
 )
 
 queued_jobs = tenant_table(

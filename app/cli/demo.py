@@ -57,7 +57,7 @@ def _show(facts: Facts, totals: Totals, as_of: date) -> None:
         "-H 'Content-Type: application/json' -d '{\"page_no\":1,\"page_size\":3}'",
         "",
         f"curl -s '{url}/v1/orders' -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' "
-        '-d \'{"order_no":"TRY-1","identities":[{"kind":"mobile","value":"13800138000"}],'
+        '-d \'{"order_no":"TRY-1","identities":[{"kind":"mobile","value":"13800001111"}],'
         f'"paid_at":"{totals.try_paid_at}","amount_fen":88800}}\'',
         "",
         f"curl -s '{url}/v1/triggers/touches' -H 'Authorization: Bearer {key}' -H 'Idempotency-Key: try-1' "

@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, LargeBinary, Text
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 # Append-only: the state is the newest row by (occurred_at, id). No row means no marketing.
@@ -18,6 +19,7 @@ consents = tenant_table(
     instant("recorded_at", nullable=False),
     CheckConstraint("state in ('granted', 'withdrawn')", name="state"),
     Index("ix_consents_customer", "shop_id", "customer_id", "purpose", "channel", "occurred_at", "id"),
+    person=PersonRows(merge="follow", export="consents", erase="keep"),
 )
 
 # By identity hash, not by customer: it holds after a merge, an erasure or a new registration.

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam as p
 from sqlalchemy import select, text, tuple_
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from app.consent.models import consents
 from app.core.db import Connection, Row, statement
@@ -19,17 +18,33 @@ ADD = statement(
         """
         insert into consents
             (shop_id, customer_id, origin_customer_id, purpose, channel, state, source, occurred_at, recorded_at)
-        select c.shop_id, c.id, c.origin_customer_id, :purpose, :channel, :state, :source, :occurred_at, :recorded_at
+        select c.shop_id, coalesce(c.merged_into, c.id), c.id, :purpose, :channel, :state, :source, :occurred_at,
+               :recorded_at
         from customers c where c.shop_id = :shop_id and c.id = :customer_id for key share
         returning *
         """
     )
 )
+# Of a merged person the strictest word counts: a withdrawal `x` of one record stands against grants of the others,
+# until one is given after they were merged. `wider`: which grants lift it.
+_STANDS: Final = """
+    c.members > 1 and x.state = 'withdrawn' and not exists (
+        select from consents g
+        where g.shop_id = x.shop_id and g.customer_id = x.customer_id and g.purpose = x.purpose and {wider}
+            and g.state = 'granted' and (g.occurred_at, g.id) > (x.occurred_at, x.id)
+            and (g.origin_customer_id = x.origin_customer_id or g.recorded_at >= c.merged_at)
+    )
+"""
 CURRENT = statement(
-    select(consents.c.purpose, consents.c.channel, consents.c.state, consents.c.source, consents.c.occurred_at)
-    .ext(distinct_on(consents.c.purpose, consents.c.channel))
-    .where(consents.c.shop_id == p("shop_id"), consents.c.customer_id == p("customer_id"))
-    .order_by(consents.c.purpose, consents.c.channel, *_LATEST)
+    text(
+        f"""
+        select distinct on (x.purpose, x.channel) x.purpose, x.channel, x.state, x.source, x.occurred_at
+        from consents x join customers c on c.shop_id = x.shop_id and c.id = x.customer_id
+        where x.shop_id = :shop_id and x.customer_id = :customer_id
+        order by x.purpose, x.channel, ({_STANDS.format(wider="g.channel = x.channel")}) desc,
+                 x.occurred_at desc, x.id desc
+        """  # noqa: S608 a text of our own
+    )
 )
 HISTORY = statement(
     select(consents)
@@ -87,8 +102,8 @@ LIFT_CUSTOMER = statement(
 REFUSALS = statement(
     text(
         """
-        select customer_id, reason from (
-            select t.customer_id, case
+        select customer_id, reason, members from (
+            select t.customer_id, c.members, case
                 when c.status is distinct from 'active' then 'customer_inactive'
                 when listed.kind is not null then 'suppressed'
                 when not cast(:marketing as boolean) then null
@@ -101,7 +116,7 @@ REFUSALS = statement(
             end as reason
             from unnest(cast(:customer_ids as bigint[])) as t (customer_id)
             left join lateral (
-                select status from customers where shop_id = :shop_id and id = t.customer_id limit 1
+                select status, members from customers where shop_id = :shop_id and id = t.customer_id limit 1
             ) as c on true
             left join lateral (
                 select s.kind from identities i
@@ -122,8 +137,19 @@ REFUSALS = statement(
                 order by occurred_at desc, id desc limit 1
             ) as every on true
         ) as judged
-        where reason is not null
+        where reason is not null or members > 1
         """
+    )
+)
+STRICTEST = statement(
+    text(
+        f"""
+        select distinct x.customer_id
+        from consents x join customers c on c.shop_id = x.shop_id and c.id = x.customer_id
+        where x.shop_id = :shop_id and x.customer_id = any(cast(:customer_ids as bigint[])) and x.purpose = :purpose
+            and x.channel in (:channel, '*')
+            and {_STANDS.format(wider="(g.channel = x.channel or (x.channel = '*' and g.channel = :channel))")}
+        """  # noqa: S608 a text of our own
     )
 )
 
@@ -134,7 +160,7 @@ async def add(db: Connection, shop_id: int, customer_id: int, values: Mapping[st
 
 
 async def current(db: Connection, shop_id: int, customer_id: int) -> list[Row]:
-    """The newest entry per purpose and channel."""
+    """The word that counts per purpose and channel: the newest; of a merged person, the strictest."""
     return await db.fetch(CURRENT, shop_id=shop_id, customer_id=customer_id)
 
 
@@ -163,4 +189,9 @@ async def refusals(
         channel=channel,
         marketing=marketing,
     )
-    return {row["customer_id"]: row["reason"] for row in rows}
+    reasons = {row["customer_id"]: row["reason"] for row in rows if row["reason"] is not None}
+    merged = [row["customer_id"] for row in rows if row["reason"] is None]
+    if merged and marketing:
+        strict = await db.fetch(STRICTEST, shop_id=shop_id, customer_ids=merged, purpose=purpose, channel=channel)
+        reasons |= {row["customer_id"]: "consent_withdrawn" for row in strict}
+    return reasons

@@ -50,10 +50,10 @@ async def list_consents(
     cursor: Cursor = None,
 ) -> ConsentPage:
     """What a customer allows now, and the ledger behind it, newest first."""
-    await customers.get(call.db, call.shop, customer_id)
-    current = await repository.current(call.db, call.shop.id, customer_id)
+    owner = await customers.answering(call.db, call.shop, customer_id)
+    current = await repository.current(call.db, call.shop.id, owner)
     rows = await repository.history(
-        call.db, call.shop.id, customer_id, before=_position(cursor) if cursor else _NEWEST, limit=limit
+        call.db, call.shop.id, owner, before=_position(cursor) if cursor else _NEWEST, limit=limit
     )
     more = encode_cursor(rows[-1]["occurred_at"].isoformat(), rows[-1]["id"]) if len(rows) == limit else None
     return ConsentPage(

@@ -62,7 +62,7 @@ async def lift(db: Connection, shop: Shop, removal: SuppressionRemoval) -> int:
 async def _customer_id(db: Connection, shop: Shop, person: Person) -> int:
     if person.identity is None:
         return person.customer_id or 0
-    found = await customers.find(db, shop, person.identity)
+    found = await customers.find_record(db, shop, person.identity)
     if found is None:
         raise CustomerNotFound(field="identity")
     return found

@@ -5,6 +5,8 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Column, DateTime, MetaData, Table, Text
 from sqlalchemy.schema import SchemaItem
 
+from app.core.persons import PersonRows
+
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -18,14 +20,17 @@ metadata: Final = MetaData(
 VAULT: Final = "vault"  # the schema of personal keys: long-kept dumps leave it out
 
 
-def tenant_table(name: str, *items: SchemaItem, **options: Any) -> Table:
-    """A table of one shop's rows: `shop_id` comes first in it, and in every key of it; row security is forced."""
+def tenant_table(name: str, *items: SchemaItem, person: PersonRows | None = None, **options: Any) -> Table:
+    """A table of one shop's rows: `shop_id` comes first in it, and in every key of it; row security is forced.
+
+    `person`: what becomes of its rows about a person; every table with a customer in it says so.
+    """
     return Table(
         name,
         metadata,
         Column("shop_id", BigInteger, primary_key=True, autoincrement=False),
         *items,
-        info={"kind": "tenant"},
+        info={"kind": "tenant", "person": person},
         **options,
     )
 

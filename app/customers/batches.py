@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import orjson
 from fastapi import Response
@@ -31,6 +32,7 @@ class RowResult(BaseModel):
     index: int
     status: str
     customer_id: int | None = None
+    merge_conflicts: list[UUID] = []
     error: RowError | None = None
 
 
@@ -70,13 +72,15 @@ def batch_response(count: int, places: list[int], outcomes: list[Outcome], refus
     """The answer of a batch: a result per row in the order sent, and the counts."""
     # Plain dicts in the shape of BatchResult: a model for each row costs as much as writing it.
     results: list[dict[str, Any]] = [
-        {"index": i, "status": REFUSED, "customer_id": None, "error": refused.get(i)} for i in range(count)
+        {"index": i, "status": REFUSED, "customer_id": None, "merge_conflicts": (), "error": refused.get(i)}
+        for i in range(count)
     ]
     for place, outcome in zip(places, outcomes, strict=True):
         results[place] = {
             "index": place,
             "status": outcome.status,
             "customer_id": outcome.customer_id,
+            "merge_conflicts": outcome.conflicts,
             "error": row_error(outcome.error) if outcome.error else None,
         }
     counts = Counter(result["status"] for result in results)

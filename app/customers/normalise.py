@@ -16,9 +16,11 @@ IdentityKind = Literal[
     "open_user_id",
     "card_no",
     "external_id",
+    "mobile_token",
     "device",
 ]
 KINDS: Final = get_args(IdentityKind)
+VERSION: Final = 1  # of these rules; kept with each identity, so that a change tells which are to be hashed again
 
 _MAINLAND: Final = re.compile(r"(?:\+?86)?(1[3-9]\d{9})")
 _EMAIL: Final = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}\.[^@\s.]{2,}")

@@ -8,7 +8,8 @@ from typing import Any, Final
 from app.access.shops import Shop
 from app.core.crypto import PersonKey, RootKey
 from app.core.db import Row
-from app.customers.schemas import CustomerRead, IdentityRead
+from app.customers.policy import limit
+from app.customers.schemas import CustomerRead, FieldProvenance, IdentityRead
 
 # The profile, in the order in which statements carry it as arrays.
 COLUMNS: Final[dict[str, str]] = {
@@ -74,7 +75,7 @@ def seal_profile(key: PersonKey, profile: Profile) -> list[Any]:
 
 
 def person_key(shop: Shop, row: Row) -> PersonKey:
-    """The key of the person a row came in for."""
+    """The key of the person whom an identity came in for."""
     return shop.keys.person(row["origin_customer_id"], row["wrapped"])
 
 
@@ -82,12 +83,23 @@ def open_customer(shop: Shop, row: Row) -> Customer:
     """A customer from its row joined with its wrapped key."""
     return Customer(
         id=row["id"],
-        profile=open_profile(person_key(shop, row), row),
+        profile=open_profile(shop.keys.person(row["id"], row["wrapped"]), row),
         status=row["status"],
         version=row["version"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
     )
+
+
+def provenance(row: Row) -> dict[str, FieldProvenance]:
+    """Whose word each field of a customer's row is, of those that are not empty."""
+    default = row["told_at"].isoformat(), row["told_by"], row["id"]
+    found = {}
+    for name in COLUMNS:
+        if row[name] not in (None, EMPTY[name]):
+            told_at, told_by, customer_id = row["told"].get(name, default)
+            found[name] = FieldProvenance(told_at=told_at, told_by=told_by, customer_id=customer_id)
+    return found
 
 
 def read_model(root: RootKey, shop: Shop, customer: Customer) -> CustomerRead:
@@ -108,14 +120,40 @@ def read_fields(root: RootKey, shop: Shop, customer: Customer) -> dict[str, Any]
     }
 
 
-def open_identities(shop: Shop, rows: Sequence[Row]) -> list[IdentityRead]:
-    """Identities from their rows joined with the wrapped key of the person they came in for."""
+def open_identities(shop: Shop, rows: Sequence[Row], mobile: str | None = None) -> list[IdentityRead]:
+    """Identities from their rows, oldest first, joined with the wrapped key of the person they came in for.
+
+    Args:
+        mobile: the one that the profile shows: it is the active one, however many came after.
+    """
+    values = [person_key(shop, row).open("identities.value", row["value"]) for row in rows]
+    active = _active(shop, rows, values, mobile)
     return [
         IdentityRead(
             kind=row["kind"],
-            value=person_key(shop, row).open("identities.value", row["value"]),
+            value=value,
             scope=row["scope"],
+            source=row["source"],
             first_seen_at=row["first_seen_at"],
+            last_seen_at=row["last_seen_at"],
+            verified_at=row["verified_at"],
+            active=index in active,
         )
-        for row in rows
+        for index, (row, value) in enumerate(zip(rows, values, strict=True))
     ]
+
+
+def _active(shop: Shop, rows: Sequence[Row], values: Sequence[str], mobile: str | None) -> set[int]:
+    """Which of the identities a person has now: the newest, as many of a kind and scope as the policy allows."""
+    room: dict[tuple[str, str], int] = {}
+    active = set()
+    newest_first = sorted(
+        range(len(rows)), key=lambda i: (values[i] == mobile, rows[i]["first_seen_at"], i), reverse=True
+    )
+    for index in newest_first:
+        place = rows[index]["kind"], rows[index]["scope"]
+        left = room.get(place, limit(shop.settings.identity_policy, *place))
+        if left > 0:
+            active.add(index)
+        room[place] = left - 1
+    return active

@@ -9,20 +9,29 @@ from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
 from app.core.errors import Forbidden, Unauthorized
-from app.core.problems import problems
+from app.core.problems import problem_response, problems
 from app.customers import records, repository, service
 from app.customers.batches import BatchResult, batch_response, valid_rows
-from app.customers.errors import CustomerNotFound, IdentityConflict
+from app.customers.errors import (
+    CustomerNotFound,
+    IdentityBlocked,
+    IdentityConflict,
+    IdentityLimit,
+    IdentityNotFound,
+)
 from app.customers.schemas import (
     CustomerBatch,
     CustomerCreate,
     CustomerDetail,
     CustomerId,
+    CustomerIdentities,
     CustomerPatch,
-    CustomerRead,
+    CustomerWritten,
+    IdentitiesWrite,
+    IdentityRemoval,
     Lookup,
 )
-from app.customers.service import Write
+from app.customers.service import Outcome, Write
 
 router = APIRouter(
     prefix="/v1/customers", tags=["customers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
@@ -35,22 +44,25 @@ _ONE: TypeAdapter[CustomerCreate] = TypeAdapter(CustomerCreate)
 @router.post(
     "",
     status_code=201,
-    response_model=CustomerRead,
+    response_model=CustomerWritten,
     responses={
-        **problems(IdentityConflict),
-        200: {"description": "Found, and changed where a sent field differed", "model": CustomerRead},
+        **problems(IdentityLimit, IdentityBlocked),
+        200: {"description": "Found, and changed where a sent field differed", "model": CustomerWritten},
     },
 )
 async def create_customer(
     request: Request, call: Annotated[Call, door("customers:write")], body: CustomerCreate
 ) -> Response:
-    """Create a customer, or find the one who holds any of the identities and apply what was sent."""
-    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(body)]))[0]
+    """Create a customer, or find the one who holds any of the identities and apply what was sent.
+
+    Identities of two customers make them one where the shop's policy lets them; else the strongest identity decides
+    whom the write is for, and the pair waits at GET /v1/merge-conflicts.
+    """
+    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(body)], source=call.caller.client_id))[0]
     if outcome.error is not None or outcome.customer_id is None:
         raise outcome.error or CustomerNotFound
     call.visit.concerns([outcome.customer_id])
-    status = 201 if outcome.status == service.CREATED else 200
-    return await _read(request, call, outcome.customer_id, status)
+    return await _written(request, call, outcome, 201 if outcome.status == service.CREATED else 200)
 
 
 @router.post("/batch", response_model=BatchResult)
@@ -59,7 +71,8 @@ async def write_customers(
 ) -> Response:
     """Create or change up to 1,000 customers; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.customers)
-    outcomes = await service.upsert(call.db, call.shop, call.ids, [_write(row) for _, row in rows])
+    writes = [_write(row) for _, row in rows]
+    outcomes = await service.upsert(call.db, call.shop, call.ids, writes, source=call.caller.client_id)
     call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.customers), [index for index, _ in rows], outcomes, refused)
 
@@ -81,33 +94,89 @@ async def get_customer(
     return await _detail(request, call, customer_id)
 
 
-@router.patch("/{customer_id}", response_model=CustomerRead, responses=problems(CustomerNotFound, IdentityConflict))
+@router.patch(
+    "/{customer_id}",
+    response_model=CustomerWritten,
+    responses=problems(CustomerNotFound, IdentityLimit, IdentityBlocked),
+)
 async def change_customer(
     request: Request, call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: CustomerPatch
 ) -> Response:
     """Change what was sent: absent keeps, null clears."""
     call.visit.concerns([customer_id])
-    await service.patch(call.db, call.shop, customer_id, body.given(), body.identities)
-    return await _read(request, call, customer_id, 200)
+    outcome = await service.patch(
+        call.db, call.shop, customer_id, body.given(), body.identities, source=call.caller.client_id
+    )
+    return await _written(request, call, outcome, 200)
+
+
+@router.get("/{customer_id}/identities", response_model=CustomerIdentities, responses=problems(CustomerNotFound))
+async def list_identities(call: Annotated[Call, door("customers:read")], customer_id: CustomerId) -> Response:
+    """What identifies a customer, with where each came from, and the former ones."""
+    call.visit.concerns([customer_id])
+    return await _identities(call, customer_id)
+
+
+@router.post(
+    "/{customer_id}/identities",
+    response_model=CustomerIdentities,
+    responses=problems(CustomerNotFound, IdentityConflict, IdentityBlocked, IdentityLimit),
+)
+async def add_identities(
+    call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: IdentitiesWrite
+) -> Response:
+    """Add identities, or say of some that they are verified.
+
+    One that someone else holds makes the two one customer where the shop's policy lets it; else nothing of theirs is
+    taken, and the pair waits at GET /v1/merge-conflicts.
+    """
+    call.visit.concerns([customer_id])
+    outcome = await service.patch(call.db, call.shop, customer_id, {}, body.identities, source=call.caller.client_id)
+    if outcome.conflicts:
+        # Answered, not raised: what waits for a decision is kept.
+        return problem_response(IdentityConflict(field="identities", merge_conflicts=outcome.conflicts))
+    return await _identities(call, customer_id)
+
+
+@router.delete(
+    "/{customer_id}/identities",
+    response_model=CustomerIdentities,
+    responses=problems(CustomerNotFound, IdentityNotFound),
+)
+async def remove_identity(
+    call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: IdentityRemoval
+) -> Response:
+    """Let an identity be nobody's; what it brought stays. Named in the body, so that it stands in no URL."""
+    call.visit.concerns([customer_id])
+    await service.drop_identity(call.db, call.shop, customer_id, body.identity, source=call.caller.client_id)
+    return await _identities(call, customer_id)
+
+
+async def _identities(call: Call, customer_id: int) -> Response:
+    customer = await service.get(call.db, call.shop, customer_id)
+    known = await repository.identities_of(call.db, call.shop.id, customer.id)
+    items = records.open_identities(call.shop, known, customer.mobile)
+    return rendered(CustomerIdentities(customer_id=customer.id, items=items), call)
 
 
 def _write(body: CustomerCreate) -> Write:
     return Write(body.identities, body.given(), body.created_at)
 
 
-async def _read(request: Request, call: Call, customer_id: int, status: int) -> Response:
+async def _written(request: Request, call: Call, outcome: Outcome, status: int) -> Response:
     entry: Entry = request.app.state.entry
-    customer = await service.get(call.db, call.shop, customer_id)
-    return rendered(records.read_model(entry.root, call.shop, customer), call, status)
+    customer = await service.get(call.db, call.shop, outcome.customer_id or 0)
+    fields = records.read_fields(entry.root, call.shop, customer)
+    return rendered(CustomerWritten(**fields, merge_conflicts=outcome.conflicts), call, status)
 
 
 async def _detail(request: Request, call: Call, customer_id: int) -> Response:
     entry: Entry = request.app.state.entry
     call.visit.concerns([customer_id])
     customer = await service.get(call.db, call.shop, customer_id)
-    known = await repository.identities_of(call.db, call.shop.id, customer_id)
+    known = await repository.identities_of(call.db, call.shop.id, customer.id)
     detail = CustomerDetail(
         **records.read_fields(entry.root, call.shop, customer),
-        identities=records.open_identities(call.shop, known),
+        identities=records.open_identities(call.shop, known, customer.mobile),
     )
     return rendered(detail, call)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -38,7 +39,12 @@ class IdentityWrite(BaseModel):
 
     kind: IdentityKind
     value: str = Field(min_length=1, max_length=256)
-    scope: str = Field(default="", max_length=64, description="appid of an openid, system of an external id")
+    scope: str = Field(
+        default="", max_length=64, description="appid of an openid, system of an external id, marketplace of a token"
+    )
+    verified: bool = Field(
+        default=False, description="The sender has proof that it is this person's: a code by SMS, a login"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -103,7 +109,11 @@ class IdentityRead(BaseModel):
     kind: str
     value: IdentifierField
     scope: str
+    source: str = Field(description="Who told of it first")
     first_seen_at: datetime
+    last_seen_at: datetime = Field(description="To the day")
+    verified_at: datetime | None
+    active: bool = Field(description="False: one of the person's former ones, kept as history")
 
 
 class CustomerRead(BaseModel):
@@ -128,6 +138,45 @@ class CustomerRead(BaseModel):
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+class CustomerWritten(CustomerRead):
+    """A customer as a write left them."""
+
+    merge_conflicts: list[UUID] = Field(
+        description="The write named someone else too, and the policy keeps the two apart: see GET /v1/merge-conflicts"
+    )
+
+
+class IdentitiesWrite(BaseModel):
+    """Identities to add to a customer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    identities: Identities
+
+
+class IdentityRemoval(BaseModel):
+    """An identity that is to be nobody's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    identity: IdentityWrite
+
+
+class CustomerIdentities(BaseModel):
+    """What identifies a customer, oldest first."""
+
+    customer_id: int
+    items: list[IdentityRead]
+
+
+class FieldProvenance(BaseModel):
+    """Who told of a field, when, and in which of the person's records."""
+
+    told_at: datetime
+    told_by: str
+    customer_id: int
 
 
 class CustomerDetail(CustomerRead):

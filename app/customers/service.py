@@ -1,18 +1,29 @@
 """Create or find, change, look up: one engine for a single call, a batch, an order's customer and the façade."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
+from app.access.settings import IdentitySettings
 from app.access.shops import Shop
 from app.core import clock
 from app.core.crypto import PersonKey
-from app.core.db import Connection
+from app.core.db import Connection, Row
 from app.core.errors import AppError, StartOver
 from app.core.ids import CustomerIds
-from app.customers import records, repository
-from app.customers.errors import CustomerExists, CustomerNotFound, IdentityConflict
+from app.customers import policy, records, repository
+from app.customers.errors import (
+    CustomerExists,
+    CustomerNotFound,
+    IdentityBlocked,
+    IdentityLimit,
+    IdentityNotFound,
+)
+from app.customers.merging import service as merging
+from app.customers.merging.service import Conflict, Edge, Neighbourhood
 from app.customers.records import COLUMNS, EMPTY, Customer, open_customer
 from app.customers.schemas import IdentityWrite
 
@@ -20,6 +31,9 @@ CREATED: Final = "created"
 UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
+
+_SEEN_AGAIN: Final = timedelta(days=1)
+Key = tuple[str, bytes]  # kind and hash: where an identity is found
 
 
 @dataclass(slots=True)
@@ -39,30 +53,92 @@ class Write:
     told: dict[str, str] = field(default_factory=dict)
     keeps_mobile: bool = False
 
+    def verifies(self, identity: IdentityWrite) -> bool:
+        """Whether the sender has proof that the identity is this person's."""
+        return identity.verified or (identity.kind == "mobile" and self.fields.get("mobile_verified") is True)
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one write."""
+    """What became of one write.
+
+    `customer_id` answers for the person. What comes in with the write belongs to the record `origin`, because the
+    identity `brought_by` (kind and hash) is that record's. `conflicts`: pairs that the write named as one person and
+    that stay apart until someone decides.
+    """
 
     status: str
     customer_id: int | None = None
     error: AppError | None = None
+    origin: int | None = None
+    brought_by: Key | None = None
+    conflicts: list[UUID] = field(default_factory=list)
 
 
 class _Claim(NamedTuple):
-    key: tuple[str, bytes]  # kind and hash: where it is found
+    key: Key
     identity: IdentityWrite
+    verified: bool
 
 
 @dataclass(slots=True)
 class _Known:
-    customer_id: int
+    """A record that a write named, by an identity or by number; `owner` answers for it."""
+
+    owner: int
     origin: int
     wrapped: bytes
+    verified_at: datetime | None = None
+    last_seen_at: datetime | None = None
 
     def key(self, shop: Shop) -> PersonKey:
         """Unwrapped only where something is sealed or opened: most writes find a customer and change nothing."""
         return shop.keys.person(self.origin, self.wrapped)
+
+
+class _Other(NamedTuple):
+    """Somebody else whom a write names too. `proven`: by an identity that may join two."""
+
+    known: _Known
+    kind: str
+    proven: bool
+
+
+@dataclass(slots=True)
+class _Case:
+    """One write of a wave, and whom it is for: `person`, or somebody new."""
+
+    index: int
+    write: Write
+    claims: list[_Claim]
+    found: dict[Key, _Known]
+    person: _Known | None = None
+    proven: bool = True
+    others: list[_Other] = field(default_factory=list)
+    apart: list[_Claim] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+
+    @property
+    def extra(self) -> list[_Claim]:
+        """The identities that nobody holds, each once."""
+        apart = {claim.key for claim in self.apart}
+        fresh = {claim.key: claim for claim in self.claims if claim.key not in self.found and claim.key not in apart}
+        return list(fresh.values())
+
+    def brought_by(self) -> tuple[Key | None, int | None]:
+        """The first identity that is the person's from now on, and its record: whose the facts of the write are."""
+        apart = {claim.key for claim in self.apart}
+        for claim in self.claims:
+            if claim.key in self.found:
+                if self.is_mine(claim.key):
+                    return claim.key, self.found[claim.key].origin
+            elif claim.key not in apart:
+                return claim.key, self.person.origin if self.person is not None else None
+        return None, self.person.origin if self.person is not None else None
+
+    def is_mine(self, key: Key) -> bool:
+        """Whether an identity is held by the person of the write."""
+        return self.person is not None and key in self.found and self.found[key].owner == self.person.owner
 
 
 def value_hash(shop: Shop, identity: IdentityWrite) -> bytes:
@@ -70,36 +146,49 @@ def value_hash(shop: Shop, identity: IdentityWrite) -> bytes:
     return shop.keys.blind(identity.kind, f"{identity.scope}\x1f{identity.value}")
 
 
-async def upsert(db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[Write]) -> list[Outcome]:
+async def upsert(
+    db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[Write], *, source: str = ""
+) -> list[Outcome]:
     """Create or find each customer by identities, attach the identities that are new, apply the fields that differ.
 
-    Rows that name the same identity are taken one after the other, in the order given. A row whose identities belong
-    to two customers is refused; the others are kept.
+    Rows that name the same identity are taken one after the other, in the order given. A row that names two customers
+    makes them one where the shop's policy lets it; else it is the strongest identity's, and the pair waits for someone
+    to decide. Values that stand for nobody are passed over; a row of nothing else is refused.
 
+    Args:
+        source: who tells of it.
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
     for write in writes:
         if write.fields.get("member_since") is not None:
             write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
+        if write.fields.get("mobile") and policy.is_blocked(shop.settings.identity_policy, write.fields["mobile"]):
+            del write.fields["mobile"]
     outcomes: list[Outcome | None] = [None] * len(writes)
     claims = [_claims(shop, write) for write in writes]
-    waiting = list(range(len(writes)))
+    for index, write in enumerate(writes):
+        if error := _refusal(shop.settings.identity_policy, write, claims[index]):
+            outcomes[index] = Outcome(REFUSED, None, error)
+    waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     while waiting:
         wave, waiting = _independent(waiting, claims, writes)
-        waiting = sorted(waiting + await _write(db, shop, ids, wave, writes, claims, outcomes))
+        waiting = sorted(waiting + await _Wave(db, shop, ids, source).write(wave, writes, claims, outcomes))
     return [outcome for outcome in outcomes if outcome is not None]
 
 
-async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write) -> int:
+async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write, *, source: str = "") -> int:
     """A new customer. Returns its id.
+
+    Here a value that stands for nobody is held like any other: the caller asks for a customer of their own.
 
     Raises: CustomerExists when anyone holds one of the identities.
     """
-    claims = _claims(shop, write)
+    claims = _every_claim(shop, write)
+    wave = _Wave(db, shop, ids, source)
     # One identity is decided by the insert alone; of several, some could be claimed in vain.
-    if len(claims) > 1 and await _holders(db, shop, claims):
+    if len(claims) > 1 and await wave.holders(claims):
         raise CustomerExists
-    added = await _add(db, shop, ids, [(write, claims)], [])
+    added = await wave.add([(write, claims)], [])
     if added[0] is None:
         raise CustomerExists
     return added[0]
@@ -113,24 +202,58 @@ async def patch(
     identities: Sequence[IdentityWrite],
     *,
     told: dict[str, str] | None = None,
+    source: str = "",
 ) -> Outcome:
     """Change a customer: absent keeps, None clears; identities are added; `told` goes into the event's data.
 
-    Raises: CustomerNotFound, IdentityConflict.
+    Raises: CustomerNotFound, IdentityBlocked, IdentityLimit.
     """
     write = Write(identities, fields, customer_id=customer_id, told=told or {})
-    outcome = (await upsert(db, shop, CustomerIds(), [write]))[0]
+    outcome = (await upsert(db, shop, CustomerIds(), [write], source=source))[0]
     if outcome.error is not None:
         raise outcome.error
     return outcome
 
 
+async def drop_identity(db: Connection, shop: Shop, customer_id: int, identity: IdentityWrite, *, source: str) -> int:
+    """Nobody holds the identity any more; what it brought stays. Returns who held it. A mobile is shown no more either.
+
+    Raises: CustomerNotFound; IdentityNotFound when it is not this customer's.
+    """
+    around = await merging.lock(db, shop, {customer_id})
+    owner = around.owner_before(customer_id)
+    dropped = await db.execute(
+        repository.DROP_IDENTITY,
+        shop_id=shop.id,
+        customer_id=owner,
+        kind=identity.kind,
+        value_hash=value_hash(shop, identity),
+    )
+    if not dropped:
+        raise IdentityNotFound(field="identity")
+    shown = (await get(db, shop, owner)).mobile
+    fields = {"mobile": None} if identity.kind == "mobile" and shown == identity.value else {}
+    wave = _Wave(db, shop, CustomerIds(), source)
+    known = (await wave.named([owner]))[owner]
+    case = _Case(0, Write([], fields, customer_id=owner), [], {}, person=known)
+    await wave.change([case], [None], also=("identities",))
+    return owner
+
+
 async def get(db: Connection, shop: Shop, customer_id: int) -> Customer:
-    """Raises CustomerNotFound."""
+    """Raises CustomerNotFound. Who is merged into another is answered for by that one."""
     row = await repository.get(db, shop.id, customer_id) if customer_id < 2**53 else None
     if row is None:
         raise CustomerNotFound(field="customer_id")
     return open_customer(shop, row)
+
+
+async def answering(db: Connection, shop: Shop, customer_id: int) -> int:
+    """Who answers for this number: itself, unless it was merged into another. Raises CustomerNotFound."""
+    owners = await repository.owners_of(db, shop.id, [customer_id]) if customer_id < 2**53 else {}
+    if customer_id not in owners:
+        raise CustomerNotFound(field="customer_id")
+    return owners[customer_id]
 
 
 async def find(db: Connection, shop: Shop, identity: IdentityWrite) -> int | None:
@@ -138,8 +261,41 @@ async def find(db: Connection, shop: Shop, identity: IdentityWrite) -> int | Non
     return await repository.owner(db, shop.id, identity.kind, value_hash(shop, identity))
 
 
+async def find_record(db: Connection, shop: Shop, identity: IdentityWrite) -> int | None:
+    """The record that an identity came in for, or None: what is told of the person by it belongs there."""
+    return await repository.record(db, shop.id, identity.kind, value_hash(shop, identity))
+
+
+def refusal(shop: Shop, identities: Sequence[IdentityWrite]) -> AppError | None:
+    """Why nobody can be found or made from these identities, or None."""
+    write = Write(identities)
+    return _refusal(shop.settings.identity_policy, write, _claims(shop, write))
+
+
+def _every_claim(shop: Shop, write: Write) -> list[_Claim]:
+    return [
+        _Claim((identity.kind, value_hash(shop, identity)), identity, write.verifies(identity))
+        for identity in write.identities
+    ]
+
+
 def _claims(shop: Shop, write: Write) -> list[_Claim]:
-    return [_Claim((identity.kind, value_hash(shop, identity)), identity) for identity in write.identities]
+    """The identities that stand for somebody."""
+    settings = shop.settings.identity_policy
+    return [claim for claim in _every_claim(shop, write) if not policy.is_blocked(settings, claim.identity.value)]
+
+
+def _refusal(settings: IdentitySettings, write: Write, claims: Sequence[_Claim]) -> AppError | None:
+    """Why nobody can be found or made from a write."""
+    if not claims and write.identities:
+        return IdentityBlocked(field="identities")
+    kinds = {claim.key: (claim.identity.kind, claim.identity.scope) for claim in claims}
+    for kind in policy.over_limits(settings, kinds.values()) if len(kinds) > 1 else ():
+        if policy.of_kind(settings, kind).over_limit == "apart":
+            return IdentityLimit(
+                f"A person has at most {policy.of_kind(settings, kind).limit} {kind}", field="identities"
+            )
+    return None
 
 
 def _independent(
@@ -156,134 +312,339 @@ def _independent(
     return wave, rest
 
 
-async def _write(
-    db: Connection,
-    shop: Shop,
-    ids: CustomerIds,
-    wave: list[int],
-    writes: Sequence[Write],
-    claims: list[list[_Claim]],
-    outcomes: list[Outcome | None],
-) -> list[int]:
-    """Carry out one wave. Returns the rows to try again, because an earlier row of the wave is the same person."""
-    holders = await _holders(db, shop, [claim for index in wave for claim in claims[index]])
-    named = await _named(db, shop, [writes[index].customer_id for index in wave])
-    new: list[int] = []
-    known: dict[int, tuple[int, _Known, list[_Claim]]] = {}
-    again: list[int] = []
-    for index in wave:
-        target = writes[index].customer_id
-        if target is not None and target not in named:
-            outcomes[index] = Outcome(REFUSED, None, CustomerNotFound(field="customer_id"))
-            continue
-        found = {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders}
-        people = {holder.customer_id: holder for holder in found.values()} | (
-            {target: named[target]} if target is not None else {}
+class _Wave:
+    """Writes that share no identity, carried out as sets in one transaction."""
+
+    def __init__(self, db: Connection, shop: Shop, ids: CustomerIds, source: str) -> None:
+        self._db = db
+        self._shop = shop
+        self._ids = ids
+        self._source = source
+        self._settings = shop.settings.identity_policy
+        self._moment = clock.now()
+
+    async def write(
+        self,
+        wave: list[int],
+        writes: Sequence[Write],
+        claims: list[list[_Claim]],
+        outcomes: list[Outcome | None],
+    ) -> list[int]:
+        """Carry out one wave. Returns the rows to try again, because an earlier row of the wave is the same person."""
+        holders = await self.holders([claim for index in wave for claim in claims[index]])
+        named = await self.named([writes[index].customer_id for index in wave])
+        cases = []
+        for index in wave:
+            target = writes[index].customer_id
+            if target is not None and target not in named:
+                outcomes[index] = Outcome(REFUSED, None, CustomerNotFound(field="customer_id"))
+                continue
+            found = {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders}
+            case = _Case(index, writes[index], claims[index], found)
+            self._choose(case, named[target] if target is not None else None)
+            cases.append(case)
+        await self._look_closer(cases)
+        await self._join(cases)
+        known: dict[int, _Case] = {}
+        new: list[_Case] = []
+        again: list[int] = []
+        for case in cases:
+            if case.person is None:
+                new.append(case)
+            elif case.person.owner in known:
+                again.append(case.index)
+            else:
+                known[case.person.owner] = case
+        again += await self._add(new, list(known.values()), outcomes)
+        await self._note_seen(known.values())
+        await self.change(list(known.values()), outcomes)
+        await self._keep_conflicts(cases, outcomes)
+        return again
+
+    async def holders(self, claims: Sequence[_Claim]) -> dict[Key, _Known]:
+        """Who holds each identity."""
+        if not claims:
+            return {}
+        kinds, hashes = zip(*(claim.key for claim in claims), strict=True)
+        rows = await repository.owners(self._db, self._shop.id, kinds, hashes)
+        return {
+            (row["kind"], row["value_hash"]): _Known(
+                row["customer_id"],
+                row["origin_customer_id"],
+                row["wrapped"],
+                row["verified_at"],
+                row["last_seen_at"],
+            )
+            for row in rows
+        }
+
+    async def named(self, customer_ids: Iterable[int | None]) -> dict[int, _Known]:
+        """The records that were named by number."""
+        named = [customer_id for customer_id in customer_ids if customer_id is not None]
+        rows = await repository.named(self._db, self._shop.id, named) if named else []
+        return {row["id"]: _Known(row["owner"], row["id"], row["wrapped"]) for row in rows}
+
+    def _choose(self, case: _Case, target: _Known | None) -> None:
+        """Whom a write is for: who is named, else who holds the strongest identity; and whom else it names."""
+        best = -1
+        others: list[_Other] = []
+        for claim in case.claims:
+            known = case.found.get(claim.key)
+            if known is None:
+                continue
+            verified = claim.verified or self._still_verified(known)
+            proven = policy.proves(self._settings, claim.identity.kind, verified=verified)
+            others.append(_Other(known, claim.identity.kind, proven))
+            weight = policy.weight(self._settings, claim.identity.kind, verified=verified)
+            if target is None and weight > best:
+                best, case.person, case.proven = weight, known, proven
+        if target is not None:
+            case.person = target
+        if len(others) > 1 or target is not None:
+            case.others = [one for one in others if case.person is not None and one.known.owner != case.person.owner]
+
+    def _still_verified(self, known: _Known) -> bool:
+        return known.last_seen_at is not None and policy.still_verified(
+            self._settings, known.verified_at, known.last_seen_at, self._moment
         )
-        if len(people) > 1:
-            outcomes[index] = Outcome(REFUSED, None, _conflict(list(people)))
-        elif not people:
-            new.append(index)
-        else:
-            (person,) = people.values()
-            if person.customer_id in known:
-                again.append(index)
+
+    async def _look_closer(self, cases: Sequence[_Case]) -> None:
+        """What needs to be known of the people found: do they hold too much already, are they anybody yet."""
+        asked = [case for case in cases if case.person is not None and self._needs_a_look(case)]
+        if not asked:
+            return
+        owners = {case.person.owner for case in asked if case.person is not None}
+        held: dict[int, list[Row]] = {}
+        for row in await repository.held(self._db, self._shop.id, owners):
+            held.setdefault(row["customer_id"], []).append(row)
+        for case in asked:
+            assert case.person is not None  # noqa: S101 chosen above
+            mine = held.get(case.person.owner, [])
+            weak = all(self._is_weak(claim.identity.kind) for claim in case.claims if case.is_mine(claim.key))
+            strangers = [claim for claim in case.extra if not self._is_weak(claim.identity.kind)]
+            if weak and case.write.customer_id is None and self._is_someone_else(strangers, mine):
+                # A device that somebody else uses too: whoever shows themselves on it is a person of their own.
+                case.claims = [claim for claim in case.claims if claim.key not in case.found]
+                case.found, case.person, case.others = {}, None, []
+                continue
+            case.apart = self._too_many(case.extra, mine)
+
+    def _is_someone_else(self, strangers: Sequence[_Claim], held: Sequence[Row]) -> bool:
+        """Whether who uses a device is not who was known on it: they show what that person has already."""
+        counted = Counter((row["kind"], row["scope"]) for row in held)
+        places = ((claim.identity.kind, claim.identity.scope) for claim in strangers)
+        return any(counted[place] >= policy.limit(self._settings, *place) for place in places)
+
+    def _needs_a_look(self, case: _Case) -> bool:
+        extra = case.extra
+        if not extra:
+            return False
+        kinds = {claim.identity.kind for claim in extra}
+        policies = [policy.of_kind(self._settings, kind) for kind in kinds]
+        limited = any(one.over_limit == "apart" or one.period_limit is not None for one in policies)
+        weak = all(self._is_weak(claim.identity.kind) for claim in case.claims if case.is_mine(claim.key))
+        return limited or weak
+
+    def _is_weak(self, kind: str) -> bool:
+        return policy.of_kind(self._settings, kind).merges == "never"
+
+    def _too_many(self, extra: Sequence[_Claim], held: Sequence[Row]) -> list[_Claim]:
+        """Those of the new identities that one person does not have so many of."""
+        apart = []
+        counted: dict[tuple[str, str], int] = {}
+        recent: dict[tuple[str, str], int] = {}
+        for row in held:
+            place = row["kind"], row["scope"]
+            counted[place] = counted.get(place, 0) + 1
+            days = policy.of_kind(self._settings, row["kind"]).period_days
+            if self._moment - row["first_seen_at"] < timedelta(days=days):
+                recent[place] = recent.get(place, 0) + 1
+        for claim in extra:
+            place = claim.identity.kind, claim.identity.scope
+            kind = policy.of_kind(self._settings, claim.identity.kind)
+            full = kind.over_limit == "apart" and counted.get(place, 0) >= policy.limit(self._settings, *place)
+            if full or (kind.period_limit is not None and recent.get(place, 0) >= kind.period_limit):
+                apart.append(claim)
             else:
-                extra = list({c.key: c for c in claims[index] if c.key not in found}.values())
-                known[person.customer_id] = index, person, extra
-    extras = [(person, claim) for _, person, more in known.values() for claim in more]
-    if new or extras:
-        added = await _add(db, shop, ids, [(writes[index], claims[index]) for index in new], extras)
-        for index, customer_id in zip(new, added, strict=True):
+                counted[place] = counted.get(place, 0) + 1
+                recent[place] = recent.get(place, 0) + 1
+        return apart
+
+    async def _join(self, cases: Sequence[_Case]) -> None:
+        """Make one person of those whom a write names together, where the policy lets it."""
+        asked = [case for case in cases if case.others and case.person is not None]
+        if not asked:
+            return
+        people = {one.origin for case in asked for one in (case.person, *(o.known for o in case.others)) if one}
+        around = await merging.lock(self._db, self._shop, people)
+        edges: list[Edge] = []
+        for case in asked:
+            assert case.person is not None  # noqa: S101 asked for above
+            best: dict[int, _Other] = {}
+            for other in case.others:
+                if other.known.owner not in best or other.proven:
+                    best[other.known.owner] = other
+            for other in best.values():
+                reason = self._why_apart(around, case, other)
+                pair = case.person.origin, other.known.origin
+                if reason is None:
+                    if around.clusters.of(pair[0]) != around.clusters.of(pair[1]):
+                        around.clusters.join(*pair)
+                        edges.append(Edge(*pair, "write", other.kind))
+                elif reason:
+                    case.conflicts.append(Conflict(*pair, reason, other.kind))
+        if not edges:
+            return
+        owners, _ = await merging.join(self._db, self._shop, around, edges, self._source)
+        for case in cases:
+            for known in filter(None, (case.person, *case.found.values())):
+                known.owner = owners.get(known.origin, known.owner)
+
+    def _why_apart(self, around: Neighbourhood, case: _Case, other: _Other) -> str | None:
+        """Why two whom a write names as one stay two: None when they do not, empty when that is nobody's question."""
+        assert case.person is not None  # noqa: S101 asked for above
+        pair = case.person.origin, other.known.origin
+        decided = around.kept_apart(*pair)
+        if decided:
+            return "" if decided == "dismissed" else decided
+        if any(around.is_provisional(record) for record in pair):
+            return None
+        if self._is_weak(other.kind):
+            return ""  # a device that several people use
+        if not (case.proven and other.proven):
+            return merging.UNVERIFIED
+        return merging.LIMIT if around.too_many(*pair) else None
+
+    async def _add(self, new: Sequence[_Case], known: Sequence[_Case], outcomes: list[Outcome | None]) -> list[int]:
+        """Insert who is new, attach identities, and give what stays apart a customer of its own.
+
+        Returns the rows to try again: a concurrent writer was first, and the next look finds theirs.
+        """
+        apart = [(case, case.apart) for case in known if case.apart]
+        extras = [(case.person, claim) for case in known if case.person is not None for claim in case.extra]
+        if not new and not extras and not apart:
+            return []
+        people = [(case.write, case.claims) for case in new]
+        people += [(Write([claim.identity for claim in claims]), claims) for _, claims in apart]
+        added = await self.add(people, extras)
+        again = []
+        for case, customer_id in zip(new, added, strict=False):
             if customer_id is None:
-                again.append(index)  # a concurrent writer was first: the next wave finds theirs
+                again.append(case.index)
             else:
-                outcomes[index] = Outcome(CREATED, customer_id)
-    await _change(db, shop, known, writes, outcomes)
-    return again
+                brought_by, _ = case.brought_by()
+                outcomes[case.index] = Outcome(CREATED, customer_id, origin=customer_id, brought_by=brought_by)
+        for (case, claims), customer_id in zip(apart, added[len(new) :], strict=True):
+            if customer_id is None:
+                raise StartOver  # somebody holds it by now
+            assert case.person is not None  # noqa: S101 known
+            case.conflicts.append(Conflict(case.person.origin, customer_id, merging.LIMIT, claims[0].identity.kind))
+        return again
 
+    async def add(
+        self, new: Sequence[tuple[Write, list[_Claim]]], extras: Sequence[tuple[_Known, _Claim]]
+    ) -> list[int | None]:
+        """Insert customers and claim identities. Returns the new ids, None where somebody else holds the identities."""
+        numbers = await self._ids.take(self._db, len(new)) if new else []
+        claimed: list[tuple[Any, ...]] = []
+        people: list[tuple[Any, ...]] = []
+        expected: dict[int, int] = {}
 
-async def _holders(db: Connection, shop: Shop, claims: list[_Claim]) -> dict[tuple[str, bytes], _Known]:
-    if not claims:
-        return {}
-    kinds, hashes = zip(*(claim.key for claim in claims), strict=True)
-    rows = await repository.owners(db, shop.id, kinds, hashes)
-    return {
-        (row["kind"], row["value_hash"]): _Known(row["customer_id"], row["origin_customer_id"], row["wrapped"])
-        for row in rows
-    }
+        def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
+            expected[origin] = expected.get(origin, 0) + 1
+            sealed = key.seal("identities.value", claim.identity.value)
+            claimed.append((*claim.key, owner, origin, claim.identity.scope, sealed, claim.verified))
 
+        for (write, claims), number in zip(new, numbers, strict=True):
+            key, wrapped = self._shop.keys.new_person(number)
+            for claim in {claim.key: claim for claim in claims}.values():
+                claim_for(number, number, key, claim)
+            sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
+            created_at = clock.localise(write.created_at or self._moment, self._shop.zone)
+            people.append((number, expected[number], wrapped, created_at, *sealed))
+        for person, claim in extras:
+            claim_for(person.owner, person.origin, person.key(self._shop), claim)
+        known = sorted({person.origin for person, _ in extras})
+        got = await repository.add(self._db, self._shop.id, self._moment, self._source, claimed, people, known)
+        for origin, count in expected.items():
+            lost_all_of_a_new_one = origin not in got and origin in numbers
+            if got.get(origin, 0) != count and not lost_all_of_a_new_one:
+                raise StartOver
+        return [number if number in got else None for number in numbers]
 
-async def _named(db: Connection, shop: Shop, customer_ids: list[int | None]) -> dict[int, _Known]:
-    named = [customer_id for customer_id in customer_ids if customer_id is not None]
-    rows = await repository.lock(db, shop.id, named) if named else []
-    return {row["id"]: _Known(row["id"], row["origin_customer_id"], row["wrapped"]) for row in rows}
+    async def _note_seen(self, cases: Iterable[_Case]) -> None:
+        """Keep when identities were last seen, to the day, and that they were verified."""
+        again: list[tuple[str, bytes, int, datetime | None]] = []
+        for case in cases:
+            for claim in case.claims:
+                known = case.found.get(claim.key)
+                if known is None or known.last_seen_at is None or not case.is_mine(claim.key):
+                    continue
+                holds = self._still_verified(known)
+                if claim.verified and not holds:
+                    again.append((*claim.key, known.origin, self._moment))
+                elif self._moment - known.last_seen_at >= _SEEN_AGAIN:
+                    again.append((*claim.key, known.origin, known.verified_at if holds else None))
+        await repository.seen(self._db, self._shop.id, self._moment, again)
 
+    async def change(self, cases: Sequence[_Case], outcomes: list[Outcome | None], *, also: Sequence[str] = ()) -> None:
+        """Apply the fields that differ, and set the outcome of each known customer's row.
 
-async def _add(
-    db: Connection,
-    shop: Shop,
-    ids: CustomerIds,
-    new: list[tuple[Write, list[_Claim]]],
-    extras: list[tuple[_Known, _Claim]],
-) -> list[int | None]:
-    """Insert customers and claim identities. Returns the new ids, None where the identities were taken meanwhile."""
-    moment = clock.now()
-    numbers = await ids.take(db, len(new)) if new else []
-    claimed: list[tuple[Any, ...]] = []
-    people: list[tuple[Any, ...]] = []
-    expected: dict[int, int] = {}
+        Args:
+            also: what else has changed and must be told, whether or not a field differs.
+        """
+        concerned: dict[int, _Case] = {}
+        for case in cases:
+            assert case.person is not None  # noqa: S101 known
+            brought_by, origin = case.brought_by()
+            outcomes[case.index] = Outcome(UNCHANGED, case.person.owner, origin=origin, brought_by=brought_by)
+            if case.extra or case.write.fields or also:
+                concerned[case.person.owner] = case
+        if not concerned:
+            return
+        rows = await repository.lock(self._db, self._shop.id, sorted(concerned))
+        if len(rows) < len(concerned) or any(row["merged_into"] is not None for row in rows):
+            raise StartOver  # merged meanwhile: whoever answers now is found from the start
+        changed: list[tuple[Any, ...]] = []
+        for row in rows:
+            case = concerned[row["id"]]
+            after, told, differing = await self._after(row, case)
+            if not differing and not case.extra and not also:
+                continue
+            what = [*differing, *(["identities"] if case.extra else []), *also]
+            happened = {"customer_id": row["id"], "fields": what}
+            key = self._shop.keys.person(row["id"], row["wrapped"])
+            changed.append((row["id"], case.write.told | happened, told, *records.seal_profile(key, after)))
+            outcome = outcomes[case.index]
+            assert outcome is not None  # noqa: S101 set above
+            outcome.status = UPDATED
+        if changed:
+            await repository.update(self._db, self._shop.id, self._moment, changed)
 
-    def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
-        expected[owner] = expected.get(owner, 0) + 1
-        sealed = key.seal("identities.value", claim.identity.value)
-        claimed.append((*claim.key, owner, origin, claim.identity.scope, sealed))
-
-    for (write, claims), number in zip(new, numbers, strict=True):
-        key, wrapped = shop.keys.new_person(number)
-        for claim in {claim.key: claim for claim in claims}.values():
-            claim_for(number, number, key, claim)
-        sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
-        created_at = clock.localise(write.created_at or moment, shop.zone)
-        people.append((number, expected[number], wrapped, created_at, *sealed))
-    for person, claim in extras:
-        claim_for(person.customer_id, person.origin, person.key(shop), claim)
-    got = await repository.add(db, shop.id, moment, claimed, people)
-    for owner, count in expected.items():
-        lost_all_of_a_new_one = owner not in got and owner in numbers
-        if got.get(owner, 0) != count and not lost_all_of_a_new_one:
-            raise StartOver
-    return [number if number in got else None for number in numbers]
-
-
-async def _change(
-    db: Connection,
-    shop: Shop,
-    known: dict[int, tuple[int, _Known, list[_Claim]]],
-    writes: Sequence[Write],
-    outcomes: list[Outcome | None],
-) -> None:
-    """Apply the fields that differ, and set the status of each known customer's row."""
-    for customer_id, (index, _, _) in known.items():
-        outcomes[index] = Outcome(UNCHANGED, customer_id)
-    concerned = [customer_id for customer_id, (index, _, extra) in known.items() if extra or writes[index].fields]
-    if not concerned:
-        return
-    changed: list[tuple[Any, ...]] = []
-    for row in await repository.lock(db, shop.id, concerned):
-        index, person, extra = known[row["id"]]
-        key = person.key(shop)
+    async def _after(self, row: Row, case: _Case) -> tuple[records.Profile, dict[str, Any], list[str]]:
+        """A locked customer's profile once the write is applied, whose word each field is, and what differs."""
+        assert case.person is not None  # noqa: S101 known
+        key = self._shop.keys.person(row["id"], row["wrapped"])
         before = records.open_profile(key, row)
-        shown = {"mobile": before["mobile"]} if writes[index].keeps_mobile and before["mobile"] is not None else {}
-        after = _apply(before, shown | writes[index].fields, extra)
+        keeps = case.write.keeps_mobile and before["mobile"] is not None
+        fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
+        after = _apply(before, fields, case.extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
-        if not differing and not extra:
-            continue
-        happened = {"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)}
-        changed.append((row["id"], writes[index].told | happened, *records.seal_profile(key, after)))
-        outcomes[index] = Outcome(UPDATED, row["id"])
-    if changed:
-        await repository.update(db, shop.id, clock.now(), changed)
+        word = [self._moment.isoformat(), self._source, case.person.origin]
+        if row["members"] == 1:
+            if case.person.origin != row["id"]:
+                raise StartOver  # taken apart meanwhile
+            return after, row["told"] | dict.fromkeys(differing, word), differing
+        given = {name: (after[name], word) for name in differing if after[name] not in (None, EMPTY[name])}
+        cleared = [name for name in differing if name not in given]
+        after, told = await merging.tell(self._db, self._shop, row, {case.person.origin: given}, cleared)
+        return after, told, sorted(name for name in COLUMNS if before[name] != after[name])
+
+    async def _keep_conflicts(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> None:
+        for case in cases:
+            outcome = outcomes[case.index]
+            if case.conflicts and outcome is not None:
+                outcome.conflicts = await merging.put_conflicts(self._db, self._shop, case.conflicts, self._moment)
 
 
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:
@@ -294,14 +655,8 @@ def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[
     if mobile is not None and "mobile" not in fields:
         after["mobile"] = mobile
     if after["mobile"] != before["mobile"] and "mobile_verified" not in fields:
-        after["mobile_verified"] = False  # that was the number before
+        after["mobile_verified"] = any(
+            claim.verified for claim in new_claims if claim.identity.value == after["mobile"]
+        )  # the one before says nothing about this one
     after["mobile_verified"] = bool(after["mobile_verified"])
     return after
-
-
-def _conflict(customer_ids: list[int]) -> IdentityConflict:
-    return IdentityConflict(
-        "Send the identities of one person only, or have the two customers merged",
-        field="identities",
-        customer_ids=sorted(customer_ids),
-    )

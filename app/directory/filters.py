@@ -66,7 +66,8 @@ def order_of(filters: Filters) -> Order:
 
 
 def conditions(filters: Filters) -> Iterator[str]:
-    """The WHERE terms of the given filters; values stay bound."""
+    """The WHERE terms of the given filters on `customers c`; values stay bound. Nobody is shown who is merged."""
+    yield "c.merged_into is null"
     for name, value in filters.given().items():
         if name == "has_mobile":
             yield f"c.mobile is {'not null' if value else 'null'}"

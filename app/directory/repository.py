@@ -105,9 +105,7 @@ def compiled(sql: str) -> Statement:
 def _source(filters: Filters) -> str:
     if filters.tier is None:
         return "customers c"
-    only_tier = set(filters.given()) == {"tier"}
-    join = "customer_scores k join customers c on c.shop_id = k.shop_id and c.id = k.customer_id"
-    return "customer_scores k" if only_tier else join
+    return "customer_scores k join customers c on c.shop_id = k.shop_id and c.id = k.customer_id"
 
 
 def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
@@ -128,7 +126,7 @@ def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
                coalesce(s.orders, 0) as orders, coalesce(s.net_fen, 0) as net_fen, s.last_on
         from page
         join customers c on c.shop_id = :shop_id and c.id = page.id
-        join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.origin_customer_id
+        join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.id
         left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
         left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
         order by page.instant desc, page.id desc
@@ -137,12 +135,15 @@ def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
 
 
 def _count(filters: Filters) -> Statement:
-    shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
+    if set(filters.given()) == {"tier"}:
+        # Without a look at ten thousand customers: who was just merged is counted until the next refresh.
+        source, terms = "customer_scores k", ["k.shop_id = :shop_id", "k.tier = :tier"]
+    else:
+        shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
+        source, terms = _source(filters), [shop, *conditions(filters)]
     return compiled(
         f"""
-        select count(*) from (
-            select 1 from {_source(filters)} where {" and ".join([shop, *conditions(filters)])} limit :limit
-        ) as found
+        select count(*) from (select 1 from {source} where {" and ".join(terms)} limit :limit) as found
         """  # noqa: S608 terms of our own, values stay bound
     )
 

@@ -133,7 +133,7 @@ def _page(wanted: Wanted, traded: bool | None) -> Statement:
                {_LAST_PAID} as last_paid_at
         from page
         join customers c on c.shop_id = :shop_id and c.id = page.id
-        join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.origin_customer_id
+        join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.id
         left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
         order by {", ".join(f"page.{term}" for term in order)}
         """  # noqa: S608 terms of our own, values stay bound

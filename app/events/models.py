@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, Column, Index, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 events = tenant_table(
@@ -22,6 +23,7 @@ events = tenant_table(
     # what a customer did, within bounds of time
     Index("ix_events_customer", "shop_id", "customer_id", "occurred_at"),
     postgresql_partition_by="RANGE (occurred_at)",
+    person=PersonRows(merge="follow", export="events", erase="delete"),
 )
 
 # Apart from the events, so that nobody who reads those has to leave these out; sealed, because these may say anything.
@@ -43,6 +45,7 @@ invalid_events = tenant_table(
     Column("reason", JSONB, nullable=False, comment="code, detail and field; never a value"),
     # a customer's own, for merges and erasure
     Index("ix_invalid_events_customer", "shop_id", "customer_id"),
+    person=PersonRows(merge="follow", export="events", erase="delete"),
 )
 
 event_keys = tenant_table(

@@ -20,7 +20,7 @@ EVENT_ARRAYS: Final = {
     "id": "uuid",
     "occurred_at": "timestamptz",
     "claimed_at": "timestamptz",
-    "customer_id": "bigint",
+    "origin_customer_id": "bigint",
     "identity_kind": "text",
     "identity_hash": "bytea",
     "type": "text",
@@ -72,11 +72,17 @@ FORGET_KEYS = statement(
 
 
 def _add(table: str, arrays: Mapping[str, str]) -> str:
+    """The people are held, so that what comes in belongs to who answers for them when this commits."""
     names = ", ".join(arrays)
-    return (
-        f"insert into {table} (shop_id, origin_customer_id, received_at, {names}) "  # noqa: S608 names of our own
-        f"select :shop_id, customer_id, :moment, {names} from {unnest(arrays)}"
-    )
+    return f"""
+        with known as (
+            select id as record, coalesce(merged_into, id) as owner from customers
+            where shop_id = :shop_id and id = any(cast(:origin_customer_id as bigint[])) order by id for key share
+        )
+        insert into {table} (shop_id, customer_id, received_at, {names})
+        select :shop_id, known.owner, :moment, {names}
+        from {unnest(arrays)} join known on known.record = t.origin_customer_id
+    """  # noqa: S608 names of our own
 
 
 ADD_EVENTS = statement(text(_add("events", EVENT_ARRAYS)))
@@ -94,14 +100,19 @@ LOCK_INVALID = statement(
     .with_for_update()
 )
 VALID_OWNER = statement(text("select customer_id from events where shop_id = :shop_id and id = :id"))
-_MOVED: Final = ", ".join(
-    ("shop_id", "origin_customer_id", "received_at", *(name for name in EVENT_ARRAYS if name != "properties"))
-)
+_MOVED: Final = ", ".join(("shop_id", "received_at", *(name for name in EVENT_ARRAYS if name != "properties")))
 MAKE_VALID = statement(
     text(
         f"""
-        with taken as (delete from invalid_events where shop_id = :shop_id and id = :id returning *)
-        insert into events ({_MOVED}, properties) select {_MOVED}, cast(:properties as jsonb) from taken
+        with known as (
+            select c.id as record, coalesce(c.merged_into, c.id) as owner
+            from invalid_events v join customers c on c.shop_id = v.shop_id and c.id = v.origin_customer_id
+            where v.shop_id = :shop_id and v.id = :id for key share of c
+        ),
+        taken as (delete from invalid_events where shop_id = :shop_id and id = :id returning *)
+        insert into events (customer_id, {_MOVED}, properties)
+        select known.owner, {_MOVED}, cast(:properties as jsonb)
+        from taken join known on known.record = taken.origin_customer_id
         """  # noqa: S608 column names of our own
     )
 )

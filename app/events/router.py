@@ -13,7 +13,9 @@ from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
+from app.customers import service as customers
 from app.customers.batches import RowError, valid_rows
+from app.customers.errors import IdentityBlocked, IdentityLimit
 from app.events import repository, service
 from app.events.declarations import BUILT_IN, NAME
 from app.events.errors import EventNotFound, EventTypeBuiltIn, EventTypeNotFound
@@ -44,10 +46,12 @@ _ONE: TypeAdapter[EventWrite] = TypeAdapter(EventWrite)
 _NEWEST: Final = UUID(int=2**128 - 1)
 
 
-@router.post("/events")
+@router.post("/events", responses=problems(IdentityLimit, IdentityBlocked))
 async def put_event(call: Sender, body: EventWrite) -> EventResult:
     """Tell of an event; telling it again, with whatever time, is harmless."""
-    results, owners = await service.put_events(call.db, call.shop, call.ids, [body])
+    if error := customers.refusal(call.shop, body.identities):
+        raise error
+    results, owners = await service.put_events(call.db, call.shop, call.ids, [body], source=call.caller.client_id)
     call.visit.concerns(owners)
     return results[0]
 
@@ -56,7 +60,8 @@ async def put_event(call: Sender, body: EventWrite) -> EventResult:
 async def put_events(call: Sender, body: EventBatch) -> Response:
     """Tell of up to 1,000 events; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.events)
-    results, owners = await service.put_events(call.db, call.shop, call.ids, [row for _, row in rows])
+    events = [row for _, row in rows]
+    results, owners = await service.put_events(call.db, call.shop, call.ids, events, source=call.caller.client_id)
     call.visit.concerns(owners)
     places = [index for index, _ in rows]
     return _batch_response(dict(zip(places, results, strict=True)), refused)

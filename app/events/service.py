@@ -1,6 +1,6 @@
 """Events in: each is kept once, for the person who is found or made, or aside where it does not fit its declaration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -12,7 +12,7 @@ from app.core import clock
 from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
-from app.customers.batches import RowError
+from app.customers.batches import RowError, row_error
 from app.customers.schemas import IdentityWrite
 from app.customers.service import Outcome, Write
 from app.events import repository
@@ -26,32 +26,36 @@ _FORGET_LIMIT: Final = 1000
 
 
 async def put_events(
-    db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]
+    db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite], *, source: str = ""
 ) -> tuple[list[EventResult], list[int]]:
-    """Keep the events whose `event_id` is new.
+    """Keep the events whose `event_id` is new. One whose identities stand for nobody is refused.
 
     Returns: each row's result in its place, and the customers whose events were kept.
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
     moment = clock.now()
     first: dict[str, int] = {}
+    refused: dict[int, EventResult] = {}
     for index, event in enumerate(events):
-        first.setdefault(event.event_id, index)
+        if error := customers.refusal(shop, event.identities):
+            refused[index] = EventResult(status="refused", error=row_error(error))
+        else:
+            first.setdefault(event.event_id, index)
     claimed = await repository.claim_keys(db, shop.id, moment, first)
     kept = [events[index] for event_id, index in first.items() if event_id in claimed]
-    owners = await _owners(db, shop, ids, kept)
+    people = await _people(db, shop, ids, kept, source)
     declared = await repository.declared(db, shop.id, {event.type for event in kept} - BUILT_IN)
     problems = [problem(event.type, event.properties, declared.get(event.type)) for event in kept]
     valid: list[tuple[Any, ...]] = []
     invalid: list[tuple[Any, ...]] = []
     results: dict[int, EventResult] = {}
     for event, found in zip(kept, problems, strict=True):
-        id_, owner = claimed[event.event_id], owners[tuple(event.identities)]
+        id_, person = claimed[event.event_id], people[tuple(event.identities)]
         if found is None:
-            valid.append(_row(shop, event, id_, owner, moment, event.properties))
+            valid.append(_row(shop, event, id_, person, moment, event.properties))
         else:
             sealed = shop.keys.seal(PROPERTIES, orjson.dumps(event.properties).decode())
-            row = _row(shop, event, id_, owner, moment, sealed)
+            row = _row(shop, event, id_, person, moment, sealed)
             invalid.append((*row, event.event_id, found._asdict()))
         results[first[event.event_id]] = EventResult(
             status="created" if found is None else "invalid", id=id_, error=_error(found)
@@ -60,9 +64,9 @@ async def put_events(
     before = await repository.find_keys(db, shop.id, [event_id for event_id in first if event_id not in claimed])
     known = claimed | before
     return [
-        results.get(index) or EventResult(status="duplicate", id=known.get(event.event_id))
+        refused.get(index) or results.get(index) or EventResult(status="duplicate", id=known.get(event.event_id))
         for index, event in enumerate(events)
-    ], sorted(set(owners.values()))
+    ], sorted({person.customer_id for person in people.values() if person.customer_id is not None})
 
 
 async def replay(db: Connection, shop: Shop, id_: UUID) -> tuple[ReplayResult, int]:
@@ -114,47 +118,26 @@ async def forget_keys(db: Connection, shop: Shop) -> int:
     return await db.execute(repository.FORGET_KEYS, shop_id=shop.id, limit=_FORGET_LIMIT)
 
 
-async def _owners(
-    db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]
-) -> dict[tuple[IdentityWrite, ...], int]:
-    """Whose events these are, by their identities.
-
-    A visitor who turns out to be a customer that is known already names two people: the first identity decides, because
-    an event must not be lost to a question that only a merge can answer.
-    """
-    found = await _found(db, shop, ids, (tuple(event.identities) for event in events))
-    torn = [identities for identities, person in found.items() if person.error is not None]
-    if torn:
-        alone = await _found(db, shop, ids, (identities[:1] for identities in torn))
-        found |= {identities: alone[identities[:1]] for identities in torn}
-    return {identities: _owner(person) for identities, person in found.items()}
-
-
-async def _found(
-    db: Connection, shop: Shop, ids: CustomerIds, wanted: Iterable[tuple[IdentityWrite, ...]]
+async def _people(
+    db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite], source: str
 ) -> dict[tuple[IdentityWrite, ...], Outcome]:
-    """Find or make whoever holds the identities; the same ones are one write."""
-    writes = {identities: Write(identities) for identities in wanted}
-    return dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values())), strict=True))
+    """Find or make whoever the events are of, by their identities; the same ones are one write."""
+    writes = {tuple(event.identities): Write(event.identities) for event in events}
+    return dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values()), source=source), strict=True))
 
 
-def _owner(person: Outcome) -> int:
-    assert person.customer_id is not None  # noqa: S101 one identity cannot belong to two
-    return person.customer_id
-
-
-def _row(shop: Shop, event: EventWrite, id_: UUID, owner: int, moment: datetime, properties: Any) -> tuple[Any, ...]:
+def _row(
+    shop: Shop, event: EventWrite, id_: UUID, person: Outcome, moment: datetime, properties: Any
+) -> tuple[Any, ...]:
     """A row of EVENT_ARRAYS."""
     said = clock.localise(event.occurred_at, shop.zone)
     ahead = said > moment + _AHEAD
-    brought_by = event.identities[0]
     return (
         id_,
         moment if ahead else said,
         said if ahead else None,
-        owner,
-        brought_by.kind,
-        customers.value_hash(shop, brought_by),
+        person.origin,
+        *(person.brought_by or (None, None)),
         event.type,
         properties,
         event.store_id,

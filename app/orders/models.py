@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Index, Integer, LargeBinary, Text
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 orders = tenant_table(
@@ -32,6 +33,7 @@ orders = tenant_table(
         "paid_at",
         postgresql_include=["order_no", "amount_fen", "status"],
     ),
+    person=PersonRows(merge="follow", export="orders", erase="keep"),
 )
 
 order_items = tenant_table(

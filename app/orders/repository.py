@@ -13,7 +13,7 @@ REFUNDS_BELL: Final = "refunds"
 
 ORDER_ARRAYS: Final = {
     "order_no": "text",
-    "customer_id": "bigint",
+    "origin_customer_id": "bigint",
     "identity_kind": "text",
     "identity_hash": "bytea",
     "store_id": "bigint",
@@ -45,7 +45,8 @@ REFUND_ARRAYS: Final = {
 
 _CHANGING = [name for name in ORDER_ARRAYS if name != "order_no"]
 
-# The row lock that the upsert takes also covers the order's items; sorted, so that two batches wait in one order.
+# The row lock that the upsert takes also covers the order's items; sorted, so that two batches wait in one order. The
+# people are held first, so that an order belongs to who answers for them when this commits.
 PUT_ORDERS = statement(
     text(
         f"""
@@ -53,12 +54,16 @@ PUT_ORDERS = statement(
             select order_no, customer_id, paid_at, status from orders
             where shop_id = :shop_id and order_no = any(cast(:order_no as text[]))
         ),
+        known as (
+            select id, coalesce(merged_into, id) as owner from customers
+            where shop_id = :shop_id and id = any(cast(:origin_customer_id as bigint[])) order by id for key share
+        ),
         written as (
-            insert into orders as o (shop_id, origin_customer_id, received_at, {", ".join(ORDER_ARRAYS)})
-            select :shop_id, customer_id, :moment, {", ".join(ORDER_ARRAYS)}
-            from {unnest(ORDER_ARRAYS)} order by order_no
+            insert into orders as o (shop_id, customer_id, received_at, {", ".join(ORDER_ARRAYS)})
+            select :shop_id, known.owner, :moment, {", ".join(ORDER_ARRAYS)}
+            from {unnest(ORDER_ARRAYS)} join known on known.id = t.origin_customer_id order by order_no
             on conflict (shop_id, order_no) do update set
-                origin_customer_id = excluded.origin_customer_id,
+                customer_id = excluded.customer_id,
                 {", ".join(f"{name} = excluded.{name}" for name in _CHANGING)}
             where (excluded.source_version, excluded.payload_hash) > (o.source_version, o.payload_hash)
             returning o.order_no, o.customer_id

@@ -10,7 +10,7 @@ from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
 from app.customers.batches import BatchResult, batch_response, valid_rows
-from app.customers.errors import IdentityConflict
+from app.customers.errors import IdentityBlocked, IdentityLimit
 from app.orders import service
 from app.orders.schemas import OrderBatch, OrderResult, OrderWrite, RefundResult, RefundWrite
 
@@ -20,10 +20,10 @@ _MANY: TypeAdapter[list[OrderWrite]] = TypeAdapter(list[OrderWrite])
 _ONE: TypeAdapter[OrderWrite] = TypeAdapter(OrderWrite)
 
 
-@router.post("/orders", responses=problems(IdentityConflict))
+@router.post("/orders", responses=problems(IdentityLimit, IdentityBlocked))
 async def put_order(request: Request, call: Annotated[Call, door("orders:write")], body: OrderWrite) -> OrderResult:
     """Tell of an order; telling it again, or late, is harmless."""
-    outcome = (await service.put_orders(call.db, call.shop, call.ids, [body]))[0]
+    outcome = (await service.put_orders(call.db, call.shop, call.ids, [body], source=call.caller.client_id))[0]
     if outcome.error is not None:
         raise outcome.error
     call.visit.concerns([outcome.customer_id])
@@ -34,7 +34,8 @@ async def put_order(request: Request, call: Annotated[Call, door("orders:write")
 async def put_orders(request: Request, call: Annotated[Call, door("orders:write")], body: OrderBatch) -> Response:
     """Tell of up to 1,000 orders; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.orders)
-    outcomes = await service.put_orders(call.db, call.shop, call.ids, [row for _, row in rows])
+    orders = [row for _, row in rows]
+    outcomes = await service.put_orders(call.db, call.shop, call.ids, orders, source=call.caller.client_id)
     call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.orders), [index for index, _ in rows], outcomes, refused)
 

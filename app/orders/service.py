@@ -18,16 +18,18 @@ from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, StatusWrit
 _SETTLE_LIMIT: Final = 1000
 
 
-async def put_orders(db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite]) -> list[Outcome]:
-    """Write orders as told now; each row's outcome stands in its place.
+async def put_orders(
+    db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite], *, source: str = ""
+) -> list[Outcome]:
+    """Write orders as told now; each row's outcome stands in its place. `source`: who tells of them.
 
     The same deliveries in any order and repetition end in the same rows: the higher version wins, and between equal
     versions the larger payload hash.
 
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
-    people = await _people(db, shop, ids, orders)
-    outcomes = [Outcome(UNCHANGED, person.customer_id, person.error) for person in people]
+    people = await _people(db, shop, ids, orders, source)
+    outcomes = [Outcome(UNCHANGED, person.customer_id, person.error, conflicts=person.conflicts) for person in people]
     ranks = [(source_version(order, shop), fingerprint(order.model_dump_json().encode())) for order in orders]
     newest: dict[str, int] = {}
     for index, order in enumerate(orders):
@@ -38,10 +40,11 @@ async def put_orders(db: Connection, shop: Shop, ids: CustomerIds, orders: Seque
     if not newest:
         return outcomes
     moment = clock.now()
-    told = [_order_row(shop, orders[i], ranks[i], outcomes[i].customer_id) for i in newest.values()]
+    told = [_order_row(shop, orders[i], ranks[i], people[i]) for i in newest.values()]
     written = {row["order_no"]: row for row in await repository.put_orders(db, shop.id, moment, told)}
     for order_no, row in written.items():
         outcomes[newest[order_no]].status = CREATED if row["inserted"] else UPDATED
+        outcomes[newest[order_no]].customer_id = row["customer_id"]
     items = [
         (order_no, line_no, item.sku, item.name, item.quantity, item.price_fen)
         for order_no in written
@@ -118,22 +121,23 @@ def source_version(told: Versioned, shop: Shop) -> int:
     return 0
 
 
-async def _people(db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite]) -> list[Outcome]:
+async def _people(
+    db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite], source: str
+) -> list[Outcome]:
     """Each order's customer. Orders of one person name the same identities, and are one write."""
     writes: dict[tuple[Any, ...], Write] = {}
     for order in orders:
         writes.setdefault(tuple(order.identities), Write(order.identities))
-    found = dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values())), strict=True))
+    outcomes = await customers.upsert(db, shop, ids, list(writes.values()), source=source)
+    found = dict(zip(writes, outcomes, strict=True))
     return [found[tuple(order.identities)] for order in orders]
 
 
-def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], customer_id: int | None) -> tuple[Any, ...]:
-    brought_by = order.identities[0]
+def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], person: Outcome) -> tuple[Any, ...]:
     return (
         order.order_no,
-        customer_id,
-        brought_by.kind,
-        customers.value_hash(shop, brought_by),
+        person.origin,
+        *(person.brought_by or (None, None)),
         order.store_id,
         order.channel,
         order.status,

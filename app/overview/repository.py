@@ -30,13 +30,19 @@ TOUCHES = statement(
     .limit(p("limit"))
 )
 
+_RECORDS: Final = """
+    any(array(
+        select id from customers where shop_id = :shop_id and (id = :customer_id or merged_into = :customer_id)
+    ))
+"""
+_MERGES: Final = f"merges g where g.shop_id = :shop_id and (g.customer_id = {_RECORDS} or g.other_id = {_RECORDS})"
 # By kind: when it happened, what tells it from others of its kind, what is told, and where it stands.
 _PARTS: Final = {
     "registered": (
         "c.created_at",
         "c.id::text",
         "jsonb_build_object('store_id', c.store_id, 'source_channel', c.source_channel)",
-        "customers c where c.shop_id = :shop_id and c.id = :customer_id",
+        f"customers c where c.shop_id = :shop_id and c.id = {_RECORDS}",
     ),
     # An order that is not paid yet stands where it was received.
     "order": (
@@ -79,6 +85,20 @@ _PARTS: Final = {
         "n.id::text",
         "jsonb_build_object('purpose', n.purpose, 'channel', n.channel, 'state', n.state, 'source', n.source)",
         "consents n where n.shop_id = :shop_id and n.customer_id = :customer_id",
+    ),
+    "merge": (
+        "g.merged_at",
+        "g.id::text",
+        "jsonb_build_object('merge_id', g.id, 'customer_id', g.customer_id, 'other_id', g.other_id, 'cause', g.cause, "
+        "'identity_kind', g.identity_kind, 'actor', g.actor)",
+        _MERGES,
+    ),
+    "reversal": (
+        "g.reversed_at",
+        "g.id::text",
+        "jsonb_build_object('merge_id', g.id, 'customer_id', g.customer_id, 'other_id', g.other_id, "
+        "'actor', g.reversed_by)",
+        _MERGES,
     ),
     "touch": (
         "u.created_at",

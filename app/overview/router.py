@@ -16,7 +16,9 @@ from app.core.problems import problems
 from app.customers import repository as customers
 from app.customers import service as people
 from app.customers.errors import CustomerNotFound
-from app.customers.records import open_identities, read_fields
+from app.customers.merging import service as merging
+from app.customers.merging.schemas import MergeRead
+from app.customers.records import open_customer, open_identities, provenance, read_fields
 from app.customers.schemas import CustomerDetail, CustomerId
 from app.overview import repository
 from app.overview.schemas import Kinds, Profile, StoreVisited, TagHeld, Timeline, TimelineEntry
@@ -42,14 +44,19 @@ async def get_profile(request: Request, call: Caller, customer_id: CustomerId) -
     """One customer with identities, scores, stores, tags, consent and the last touches."""
     db, shop = call.db, call.shop
     entry: Entry = request.app.state.entry
-    customer = await people.get(db, shop, customer_id)
+    row = await customers.get(db, shop.id, customer_id)
+    if row is None:
+        raise CustomerNotFound(field="customer_id")
+    customer, customer_id = open_customer(shop, row), row["id"]
     call.visit.concerns([customer_id])
-    identities = open_identities(shop, await customers.identities_of(db, shop.id, customer_id))
+    identities = open_identities(shop, await customers.identities_of(db, shop.id, customer_id), customer.mobile)
     held = await tags.of_customers(db, shop.id, [customer_id])
     visited = await repository.stores(db, shop.id, customer_id, limit=_STORES)
     touched = await repository.last_touches(db, shop.id, customer_id, limit=_TOUCHES)
     profile = Profile(
         customer=CustomerDetail(**read_fields(entry.root, shop, customer), identities=identities),
+        provenance=provenance(row),
+        merges=[MergeRead(**edge) for edge in await merging.merges_of(db, shop, customer_id)],
         scores=await scoring.scores_of(db, shop, customer_id),
         stores=[StoreVisited(**row) for row in visited],
         tags=[TagHeld(**dict(row) | {"category": row["category_name"]}) for row in held],
@@ -68,7 +75,7 @@ async def get_timeline(
     cursor: Cursor = None,
 ) -> Timeline:
     """What happened to one customer and what they did, newest first."""
-    await people.get(call.db, call.shop, customer_id)
+    customer_id = await people.answering(call.db, call.shop, customer_id)
     call.visit.concerns([customer_id])
     before = _place(cursor) if cursor else _NEWEST
     rows = await repository.timeline(call.db, call.shop.id, customer_id, kind, before=before, limit=limit)

@@ -7,11 +7,12 @@ from fastapi import Query
 from pydantic import BaseModel, Field
 
 from app.consent.schemas import ConsentState
-from app.customers.schemas import CustomerDetail
+from app.customers.merging.schemas import MergeRead
+from app.customers.schemas import CustomerDetail, FieldProvenance
 from app.scoring.schemas import Scores
 from app.touches.schemas import TouchRead
 
-EntryKind = Literal["registered", "order", "refund", "event", "tier", "tag", "consent", "touch"]
+EntryKind = Literal["registered", "order", "refund", "event", "tier", "tag", "consent", "touch", "merge", "reversal"]
 Kinds = Annotated[list[EntryKind], Query(description="Only these; all where none is named")]
 
 
@@ -41,6 +42,8 @@ class Profile(BaseModel):
     """Everything that is known of one customer now. Personal fields are masked unless the caller holds `pii:read`."""
 
     customer: CustomerDetail
+    provenance: dict[str, FieldProvenance] = Field(description="Of each field that is not empty")
+    merges: list[MergeRead] = Field(description="Of all records that are, or were, this person, newest first")
     scores: Scores
     stores: list[StoreVisited] = Field(description="The last first, at most 20")
     tags: list[TagHeld] = Field(description="In the order they were assigned")

@@ -55,6 +55,9 @@ async def run(lease: jobs.Lease) -> dict[str, Any]:
     yardstick = Yardstick(opened["as_of"], run_id, TierSettings.model_validate(opened["settings"]))
     steps = _as_of_steps(yardstick) if as_of else _live_steps(yardstick)
 
+    if as_of is None:
+        await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
+
     phase, after, done = arguments.get("phase", 0), arguments.get("after", 0), arguments.get("done", 0)
     while phase < len(steps):
         if phase == 1 and after == 0:

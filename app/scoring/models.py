@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 
@@ -51,6 +52,7 @@ customer_stats = tenant_table(
     # the façade's list by last trade
     Index("ix_customer_stats_last_on", "shop_id", "last_on", "customer_id", postgresql_where="last_on is not null"),
     postgresql_with={"fillfactor": "80"},
+    person=PersonRows(merge="derived", export="scores", erase="delete"),
 )
 
 customer_scores = tenant_table(
@@ -62,6 +64,7 @@ customer_scores = tenant_table(
     # GET /v1/customers?tier=
     Index("ix_customer_scores_tier", "shop_id", "tier", "created_at", "customer_id"),
     postgresql_with={"fillfactor": "80"},
+    person=PersonRows(merge="derived", export="scores", erase="delete"),
 )
 
 score_runs = tenant_table(
@@ -93,16 +96,19 @@ score_snapshots = tenant_table(
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
     *_stat_columns(),
     *_score_columns(),
+    person=PersonRows(merge="stay", export=None, erase="delete"),
 )
 
 tier_changes = tenant_table(
     "tier_changes",
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("customer_id", BigInteger, nullable=False),
+    Column("origin_customer_id", BigInteger, nullable=False),
     Column("from_tier", Text),
     Column("to_tier", Text),
     Column("run_id", Uuid),
     Column("as_of", Date, nullable=False),
     instant("changed_at", nullable=False),
     Index("ix_tier_changes_customer", "shop_id", "customer_id", "changed_at"),
+    person=PersonRows(merge="follow", export="scores", erase="delete"),
 )

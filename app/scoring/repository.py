@@ -22,19 +22,24 @@ def _of(alias: str, names: Sequence[str]) -> str:
     return ", ".join(f"{alias}.{name}" for name in names)
 
 
-# The stats row is the mutex of one customer's scores, so a refresh makes it before it computes anything.
+# The stats row is the mutex of one customer's scores, so a refresh makes it before it computes anything. The customer
+# is held, so that nobody is merged meanwhile: who is has no stats.
 ENSURE = statement(
     text(
         f"""
-        with added as (
-            insert into customer_stats (shop_id, customer_id, {_STATS})
-            select :shop_id, c.id, (c.created_at at time zone :zone)::date, 0, 0, 0, 0, 0, 0, null, null
+        with fresh as (
+            select c.id, c.created_at
             from customers c
-            where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[]))
+            where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[])) and c.merged_into is null
                 and not exists (
                     select from customer_stats s where s.shop_id = :shop_id and s.customer_id = c.id
                 )
-            order by c.id
+            order by c.id for key share of c
+        ),
+        added as (
+            insert into customer_stats (shop_id, customer_id, {_STATS})
+            select :shop_id, id, (created_at at time zone :zone)::date, 0, 0, 0, 0, 0, 0, null, null
+            from fresh order by id
             on conflict do nothing returning 1
         )
         select count(*) from added
@@ -60,6 +65,42 @@ COUNT_IN = statement(
         """
         insert into customer_totals as t (shop_id, customers) values (:shop_id, :added)
         on conflict (shop_id) do update set customers = t.customers + excluded.customers
+        """
+    )
+)
+# Who is merged has no stats and no scores of their own. Whoever is taken out of a merge has the tier of the last
+# change again, so that being computed anew is no change.
+FORGET = statement(
+    text(
+        """
+        with gone as (
+            delete from customer_stats s using customers c
+            where s.shop_id = :shop_id and c.shop_id = :shop_id and c.id = s.customer_id and c.merged_into is not null
+                and (cast(:customer_ids as bigint[]) is null or s.customer_id = any(cast(:customer_ids as bigint[])))
+            returning s.customer_id
+        ),
+        unscored as (
+            delete from customer_scores k using gone where k.shop_id = :shop_id and k.customer_id = gone.customer_id
+        )
+        select count(*) from gone
+        """
+    )
+)
+REMEMBER_TIERS = statement(
+    text(
+        """
+        insert into customer_scores (shop_id, customer_id, tier, created_at)
+        select :shop_id, c.id, last.to_tier, c.created_at
+        from customers c
+        join lateral (
+            select t.to_tier from tier_changes t
+            where t.shop_id = :shop_id and t.customer_id = c.id and t.origin_customer_id = c.id
+            order by t.changed_at desc, t.id desc limit 1
+        ) last on true
+        where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[])) and c.merged_into is null
+            and not exists (select from customer_scores k where k.shop_id = :shop_id and k.customer_id = c.id)
+        order by c.id
+        on conflict do nothing
         """
     )
 )
@@ -133,8 +174,9 @@ UPDATE_SCORES = statement(
                 run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in SCORES)}
         ),
         logged as (
-            insert into tier_changes (shop_id, customer_id, from_tier, to_tier, run_id, as_of, changed_at)
-            select :shop_id, customer_id, from_tier, tier, cast(:run_id as uuid), :as_of, :moment
+            insert into tier_changes
+                (shop_id, customer_id, origin_customer_id, from_tier, to_tier, run_id, as_of, changed_at)
+            select :shop_id, customer_id, customer_id, from_tier, tier, cast(:run_id as uuid), :as_of, :moment
             from differing where tier is distinct from from_tier
         ),
         told as (
@@ -196,11 +238,15 @@ FINISH_AS_OF = statement(text(_close_run("score_snapshots", "and s.run_id = :id"
 
 NEXT_CUSTOMERS = statement(
     select(customers.c.id)
-    .where(customers.c.shop_id == p("shop_id"), customers.c.id > p("after"))
+    .where(customers.c.shop_id == p("shop_id"), customers.c.id > p("after"), customers.c.merged_into.is_(None))
     .order_by(customers.c.id)
     .limit(p("limit"))
 )
-COUNT_CUSTOMERS = statement(select(func.count()).select_from(customers).where(customers.c.shop_id == p("shop_id")))
+COUNT_CUSTOMERS = statement(
+    select(func.count())
+    .select_from(customers)
+    .where(customers.c.shop_id == p("shop_id"), customers.c.merged_into.is_(None))
+)
 
 SNAPSHOT_STATS = statement(
     text(
@@ -268,6 +314,7 @@ EXPORT_LIVE = statement(
         f"""
         select s.customer_id, {_of("s", STATS)}, {_of("k", SCORES)}, e.value, e.origin_customer_id, e.wrapped
         from customer_stats s
+        join customers c on c.shop_id = s.shop_id and c.id = s.customer_id and c.merged_into is null
         left join customer_scores k on k.shop_id = s.shop_id and k.customer_id = s.customer_id
         {_EXTERNAL}
         where s.shop_id = :shop_id and s.since_on < :as_of order by s.customer_id
@@ -292,7 +339,17 @@ PLAN_FOR_MANY = statement(
 async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int], zone: str) -> None:
     """Give each customer a stats row."""
     added = await db.fetch_value(ENSURE, shop_id=shop_id, customer_ids=list(customer_ids), zone=zone)
+    if added:
+        await db.execute(REMEMBER_TIERS, shop_id=shop_id, customer_ids=list(customer_ids))
     await _count_in(db, shop_id, added)
+
+
+async def forget_merged(db: Connection, shop_id: int, customer_ids: Sequence[int] | None = None) -> None:
+    """Take away the stats and scores of who is merged into another; of anybody in the shop, where nobody is named."""
+    gone = await db.fetch_value(
+        FORGET, shop_id=shop_id, customer_ids=None if customer_ids is None else list(customer_ids)
+    )
+    await _count_in(db, shop_id, -gone)
 
 
 async def add_stats(db: Connection, shop_id: int, **measured: Any) -> None:

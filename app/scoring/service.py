@@ -11,6 +11,7 @@ from app.access.shops import Shop
 from app.changes import repository as changes
 from app.core import clock
 from app.core.db import Connection, Row
+from app.customers import service as customers
 from app.customers.errors import CustomerNotFound
 from app.scoring import repository
 from app.scoring.formulas import YEAR_DAYS
@@ -88,6 +89,7 @@ def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:
 
 async def scores_of(db: Connection, shop: Shop, customer_id: int) -> Scores:
     """What one customer scores now, and the tiers they came through, newest first. Raises CustomerNotFound."""
+    customer_id = await customers.answering(db, shop, customer_id)
     row = await db.fetch_one(repository.SCORES_OF, shop_id=shop.id, customer_id=customer_id)
     if row is None:
         raise CustomerNotFound(field="customer_id")

@@ -2,6 +2,7 @@
 
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Identity, Index, SmallInteger, Text
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 NAME_LIMIT = 32
@@ -39,6 +40,7 @@ customer_tags = tenant_table(
     "customer_tags",
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
     Column("tag_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("origin_customer_id", BigInteger, primary_key=True, autoincrement=False),
     Column("source", Text, nullable=False),
     Column("actor", Text, nullable=False, comment="the API client, the operator or the rule"),
     instant("assigned_at", nullable=False),
@@ -46,4 +48,5 @@ customer_tags = tenant_table(
     CheckConstraint("source in ('facade', 'manual', 'rule')", name="source"),
     # lists by tag
     Index("ix_customer_tags_tag", "shop_id", "tag_id", "customer_id"),
+    person=PersonRows(merge="follow", export="tags", erase="delete"),
 )

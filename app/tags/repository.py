@@ -32,52 +32,72 @@ ADD = statement(
     text(
         """
         with present as (
-            select id from customers
+            select id, coalesce(merged_into, id) as owner from customers
             where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) and status <> 'erased'
             order by id for key share
+        ),
+        added as (
+            insert into customer_tags as held
+                (shop_id, customer_id, tag_id, origin_customer_id, source, actor, assigned_at, valid_until)
+            select :shop_id, present.owner, t.tag_id, present.id, cast(:source as text), cast(:actor as text),
+                   cast(:moment as timestamptz), cast(:valid_until as timestamptz)
+            from unnest(cast(:customer_ids as bigint[]), cast(:tag_ids as bigint[])) as t (customer_id, tag_id)
+            join present on present.id = t.customer_id
+            order by present.owner, t.tag_id, present.id
+            on conflict (shop_id, customer_id, tag_id, origin_customer_id) do update
+                set source = excluded.source, actor = excluded.actor,
+                    assigned_at = excluded.assigned_at, valid_until = excluded.valid_until
+                where held.valid_until <= excluded.assigned_at
+            returning customer_id, tag_id, origin_customer_id
         )
-        insert into customer_tags as held (shop_id, customer_id, tag_id, source, actor, assigned_at, valid_until)
-        select :shop_id, t.customer_id, t.tag_id, cast(:source as text), cast(:actor as text),
-               cast(:moment as timestamptz), cast(:valid_until as timestamptz)
-        from unnest(cast(:customer_ids as bigint[]), cast(:tag_ids as bigint[])) as t (customer_id, tag_id)
-        join present on present.id = t.customer_id
-        order by t.customer_id, t.tag_id
-        on conflict (shop_id, customer_id, tag_id) do update
-            set source = excluded.source, actor = excluded.actor,
-                assigned_at = excluded.assigned_at, valid_until = excluded.valid_until
-            where held.valid_until <= excluded.assigned_at
-        returning customer_id, tag_id
+        select distinct customer_id, tag_id from added
+        where not exists (
+            select from customer_tags a
+            where a.shop_id = :shop_id and a.customer_id = added.customer_id and a.tag_id = added.tag_id
+                and a.origin_customer_id <> added.origin_customer_id
+                and (a.valid_until is null or a.valid_until > cast(:moment as timestamptz))
+        )
         """
     )
 )
 REMOVE = statement(
     text(
         """
-        with held as (
-            select a.customer_id, a.tag_id
+        with present as (
+            select id, coalesce(merged_into, id) as owner from customers
+            where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) order by id for key share
+        ),
+        held as (
+            select a.customer_id, a.tag_id, a.origin_customer_id
             from unnest(cast(:customer_ids as bigint[]), cast(:tag_ids as bigint[])) as t (customer_id, tag_id)
+            join present on present.id = t.customer_id
             join customer_tags a
-                on a.shop_id = :shop_id and a.customer_id = t.customer_id and a.tag_id = t.tag_id
-            order by a.customer_id, a.tag_id for update of a
+                on a.shop_id = :shop_id and a.customer_id = present.owner and a.tag_id = t.tag_id
+            order by a.customer_id, a.tag_id, a.origin_customer_id for update of a
+        ),
+        gone as (
+            delete from customer_tags a using held
+            where a.shop_id = :shop_id and a.customer_id = held.customer_id and a.tag_id = held.tag_id
+                and a.origin_customer_id = held.origin_customer_id
+            returning a.customer_id, a.tag_id,
+                      (a.valid_until is null or a.valid_until > cast(:moment as timestamptz)) as carried
         )
-        delete from customer_tags a using held
-        where a.shop_id = :shop_id and a.customer_id = held.customer_id and a.tag_id = held.tag_id
-        returning a.customer_id, a.tag_id,
-                  (a.valid_until is null or a.valid_until > cast(:moment as timestamptz)) as carried
+        select customer_id, tag_id, bool_or(carried) as carried from gone group by customer_id, tag_id
         """
     )
 )
 OF_CUSTOMERS = statement(
     text(
         """
-        select a.customer_id, t.id, t.name, t.status, c.id as category_id, c.name as category_name,
-               c.status as category_status, a.source, a.actor, a.assigned_at, a.valid_until
+        select distinct on (a.customer_id, t.id) a.customer_id, t.id, t.name, t.status,
+               c.id as category_id, c.name as category_name, c.status as category_status, a.source, a.actor,
+               a.assigned_at, a.valid_until
         from customer_tags a
         join tags t on t.shop_id = a.shop_id and t.id = a.tag_id
         left join tag_categories c on c.shop_id = t.shop_id and c.id = t.category_id
         where a.shop_id = :shop_id and a.customer_id = any(cast(:customer_ids as bigint[]))
             and (a.valid_until is null or a.valid_until > now())
-        order by a.customer_id, a.assigned_at, a.tag_id
+        order by a.customer_id, t.id, a.assigned_at
         """
     )
 )
@@ -110,7 +130,7 @@ async def add(
     actor: str,
     valid_until: datetime | None,
 ) -> list[Pair]:
-    """Assign each tag to its customer; a pair stands once. Returns the assignments that were not there.
+    """Assign each tag to its customer's record; a pair stands once. Returns by who answers for them what is new.
 
     Customers who are gone are passed over.
     """
@@ -121,7 +141,7 @@ async def add(
 
 
 async def remove(db: Connection, shop_id: int, pairs: Collection[Pair], moment: datetime) -> list[Pair]:
-    """Take each tag from its customer. Returns the assignments that held until now."""
+    """Take each tag from its customer, whichever of their records carries it. Returns what was carried until now."""
     rows = await db.fetch(REMOVE, shop_id=shop_id, moment=moment, **_arrays(pairs))
     return [(row["customer_id"], row["tag_id"]) for row in rows if row["carried"]]
 
@@ -129,10 +149,13 @@ async def remove(db: Connection, shop_id: int, pairs: Collection[Pair], moment: 
 async def of_customers(db: Connection, shop_id: int, customer_ids: Sequence[int]) -> list[Row]:
     """The tags that these customers carry now, by customer, oldest assignment first; a category is None where none is.
 
+    A merged person carries what any of their records carries, once: as it was assigned first.
+
     Each row: customer_id, id, name, status, category_id, category_name, category_status, source, actor, assigned_at,
     valid_until.
     """
-    return await db.fetch(OF_CUSTOMERS, shop_id=shop_id, customer_ids=list(customer_ids))
+    rows = await db.fetch(OF_CUSTOMERS, shop_id=shop_id, customer_ids=list(customer_ids))
+    return sorted(rows, key=lambda row: (row["customer_id"], row["assigned_at"], row["id"]))
 
 
 async def category(db: Connection, shop_id: int, category_id: int) -> Row | None:

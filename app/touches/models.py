@@ -3,6 +3,7 @@
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, LargeBinary, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
+from app.core.persons import PersonRows
 from app.core.schema import instant, tenant_table
 
 touch_templates = tenant_table(
@@ -55,4 +56,5 @@ touches = tenant_table(
     Index("ix_touches_due", "shop_id", "due_at", "id", postgresql_where="state = 'planned'"),
     Index("ix_touches_request", "shop_id", "request_id", "id"),
     Index("ix_touches_customer", "shop_id", "customer_id", "created_at"),
+    person=PersonRows(merge="follow", export="touches", erase="keep"),
 )

@@ -59,9 +59,6 @@ GET_REQUESTS = statement(
     )
 )
 
-KNOWN_CUSTOMERS = statement(
-    text("select id from customers where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[]))")
-)
 TIER_SIZE = statement(
     select(func.count())
     .select_from(customer_scores)
@@ -83,10 +80,12 @@ PLAN = statement(
         """
         insert into touches
             (shop_id, id, request_id, customer_id, origin_customer_id, channel, due_at, created_at, updated_at)
-        select c.shop_id, t.id, :request_id, c.id, c.origin_customer_id, :channel, :moment, :moment, :moment
+        select :shop_id, t.id, :request_id, c.owner, c.id, :channel, :moment, :moment, :moment
         from unnest(cast(:ids as uuid[]), cast(:customer_ids as bigint[])) as t (id, customer_id)
-        join customers c on c.id = t.customer_id
-        where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[]))
+        join (
+            select id, coalesce(merged_into, id) as owner from customers
+            where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) order by id for key share
+        ) c on c.id = t.customer_id
         on conflict do nothing
         """
     )
@@ -102,6 +101,20 @@ LOCK_DUE = statement(
     .order_by(touches.c.due_at, touches.c.id)
     .limit(p("limit"))
     .with_for_update(skip_locked=True)
+)
+# Two records were asked for, and are one person by now: one touch of a request is enough. The first of them that is
+# still to be decided leaves, unless one has left before.
+MEANT_FOR_ONE = statement(
+    text(
+        """
+        select t.id from touches t
+        where t.shop_id = :shop_id and t.id = any(cast(:ids as uuid[])) and exists (
+            select from touches o
+            where o.shop_id = t.shop_id and o.customer_id = t.customer_id and o.request_id = t.request_id
+                and o.id <> t.id and (o.state in ('sending', 'delivered') or (o.state = 'planned' and o.id < t.id))
+        )
+        """
+    )
 )
 # The array beside the join, here and below: where statistics are missing, it is what keeps the plan on the index.
 DECIDE = statement(
@@ -210,11 +223,6 @@ async def get_request(db: Connection, shop_id: int, request_id: UUID) -> Row | N
     return await db.fetch_one(GET_REQUEST, shop_id=shop_id, id=request_id)
 
 
-async def known_customers(db: Connection, shop_id: int, customer_ids: Sequence[int]) -> set[int]:
-    """Which of the numbers are customers of the shop."""
-    return {row["id"] for row in await db.fetch(KNOWN_CUSTOMERS, shop_id=shop_id, customer_ids=list(customer_ids))}
-
-
 async def plan(
     db: Connection, shop_id: int, request: Row, ids: Sequence[UUID], customer_ids: Sequence[int], moment: datetime
 ) -> int:
@@ -230,6 +238,11 @@ async def plan(
     )
     db.ring(TOUCHES_BELL)
     return added
+
+
+async def meant_for_one(db: Connection, shop_id: int, touch_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these planned touches are a second one to the same person for the same request."""
+    return {row["id"] for row in await db.fetch(MEANT_FOR_ONE, shop_id=shop_id, ids=list(touch_ids))}
 
 
 async def get(db: Connection, shop_id: int, touch_id: UUID) -> Row | None:

@@ -14,6 +14,7 @@ from app.core.crypto import fingerprint
 from app.core.db import Connection, Row
 from app.core.errors import Unprocessable
 from app.core.ids import derived_id
+from app.customers.repository import owners_of
 from app.touches import messages, repository
 from app.touches.errors import TemplateNotFound
 from app.touches.repository import Outcome
@@ -135,14 +136,14 @@ def _message(body: str, variables: Mapping[str, str]) -> str:
 
 
 async def _audience(db: Connection, shop_id: int, wanted: TouchRequestWrite) -> dict[str, Any]:
-    """The audience as kept: customers that exist, in the order of their numbers, apart from those that do not."""
+    """The audience as kept: people by the numbers of who answers for them, apart from numbers that nobody has."""
     if wanted.audience.customer_ids is None:
         return {"tier": wanted.audience.tier, "skipped": []}
     asked = sorted(set(wanted.audience.customer_ids))
-    known = await repository.known_customers(db, shop_id, asked)
+    owners = await owners_of(db, shop_id, asked)
     return {
-        "customer_ids": [number for number in asked if number in known],
-        "skipped": [number for number in asked if number not in known],
+        "customer_ids": sorted(set(owners.values())),
+        "skipped": [number for number in asked if number not in owners],
     }
 
 

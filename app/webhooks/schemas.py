@@ -11,6 +11,8 @@ from app.touches.schemas import TouchRead
 
 Kind = Literal[
     "customer.created",
+    "customer.merged",
+    "customer.merge_reversed",
     "customer.updated",
     "order.paid",
     "tag.added",

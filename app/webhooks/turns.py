@@ -132,7 +132,7 @@ async def _push(db: Connection, shop: Shop, endpoint: Row, secret: str, rows: Se
     events = {row["id"]: orjson.loads(row["body"]) for row in rows}
     numbers = {event["data"]["customer_id"] for event in events.values() if "customer_id" in event["data"]}
     stored = await customers.get_many(db, shop.id, sorted(numbers)) if numbers else []
-    people = {row["id"]: open_customer(shop, row) for row in stored if row["status"] != "erased"}
+    people = {row["asked"]: open_customer(shop, row) for row in stored if row["status"] != "erased"}
     inside: dict[UUID, youzan.Inside] = {}
     for row in rows:
         event = events[row["id"]]

@@ -61,7 +61,7 @@ async def find_identity(call: FacadeCall, kind: str, value: str, *, beside: str 
 
 
 async def find_all(call: FacadeCall, given: Sequence[Account]) -> list[int | None]:
-    """The number of each account's customer, None where there is none or they are logged off; one statement for all.
+    """The number of each account's record, None where there is none or they are logged off; one statement for all.
 
     Raises: as `find`.
     """

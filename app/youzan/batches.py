@@ -73,12 +73,13 @@ async def list_phone(call: FacadeCall, given: PhonesParameters) -> list[KnownRow
 
 
 async def list_yzopenid(call: FacadeCall, given: OpenIdsParameters) -> list[KnownRow]:
-    """A row for each open id of this shop, in the order asked."""
+    """A row for each person that an open id of this shop names, in the order asked."""
     read = (call.root.read_open_id(call.shop.id, open_id) for open_id in given.yz_open_ids)
     ids = list(dict.fromkeys(number for number in read if number is not None))
     found = await repository.customers_by_id(call.db, call.shop, ids) if ids else {}
-    call.visit.concerns(list(found))
-    return [_row(call, found[number], (mobile_of(found[number]) or ("", ""))[1]) for number in ids if number in found]
+    people = {found[number].id: found[number] for number in ids if number in found}
+    call.visit.concerns(list(people))
+    return [_row(call, customer, (mobile_of(customer) or ("", ""))[1]) for customer in people.values()]
 
 
 def _row(call: FacadeCall, customer: Customer, mobile: str) -> KnownRow:

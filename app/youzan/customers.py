@@ -155,7 +155,7 @@ async def create(call: FacadeCall, given: CreateParameters) -> CreateData:
         raise BusinessRefusal(INVALID, "create_date lies in the future")
     write = Write(identities, CustomerUpdate.model_validate(fields).given(), given.create_date)
     try:
-        customer_id = await service.create(call.db, call.shop, call.ids, write)
+        customer_id = await service.create(call.db, call.shop, call.ids, write, source=call.caller.client_id)
     except CustomerExists:
         raise BusinessRefusal(call.shop.settings.facade.exists_code) from None
     call.visit.concerns([customer_id])
@@ -218,7 +218,7 @@ async def _change(call: FacadeCall, account: Account, fields: dict[str, Any], to
         raise BusinessRefusal(missing)
     changes = CustomerUpdate.model_validate(fields).given()
     try:
-        await service.patch(call.db, call.shop, found.customer.id, changes, [], told=told)
+        await service.patch(call.db, call.shop, found.record, changes, [], told=told, source=call.caller.client_id)
     except CustomerNotFound:
         raise BusinessRefusal(missing) from None
     return True

@@ -16,7 +16,7 @@ from app.customers.service import value_hash
 from app.directory.repository import OrderFigures, figures_of
 
 _BESIDE: Final = """
-    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.id
     left join lateral (
         select i.value, i.origin_customer_id, w.wrapped
         from identities i
@@ -27,26 +27,28 @@ _BESIDE: Final = """
     ) b on true
 """
 _COLUMNS: Final = """
-    c.*, k.wrapped, b.value as beside_value, b.origin_customer_id as beside_origin, b.wrapped as beside_wrapped
+    c.*, {record} as record, k.wrapped,
+    b.value as beside_value, b.origin_customer_id as beside_origin, b.wrapped as beside_wrapped
 """
 
 _FIGURES: Final = tuple(field.name for field in fields(OrderFigures))
 _BOUGHT: Final = f"left join lateral ({figures_of('c.shop_id', 'c.id')}) g on true"
 
 
-def _find(source: str, condition: str, *, figures: bool = False) -> Statement:
-    columns, joins = _COLUMNS, _BESIDE
+def _find(source: str, condition: str, record: str, *, figures: bool = False) -> Statement:
+    columns, joins = _COLUMNS.format(record=record), _BESIDE
     if figures:
         columns, joins = f"{columns}, {', '.join(f'g.{name} as figures_{name}' for name in _FIGURES)}", joins + _BOUGHT
     return statement(text(f"select {columns} from {source} {joins} where {condition}"))  # noqa: S608 terms of our own
 
 
 # By whether the order figures are wanted too.
-_NUMBERED: Final = "customers c", "c.shop_id = :shop_id and c.id = :id"
+_NUMBERED: Final = "customers c", "c.shop_id = :shop_id and c.id = :id", "c.id"
 BY_ID: Final = {wanted: _find(*_NUMBERED, figures=wanted) for wanted in (False, True)}
 _IDENTIFIED: Final = (
     "identities f join customers c on c.shop_id = f.shop_id and c.id = f.customer_id",
     "f.shop_id = :shop_id and f.kind = :kind and f.value_hash = :value_hash",
+    "f.origin_customer_id",
 )
 BY_IDENTITY: Final = {wanted: _find(*_IDENTIFIED, figures=wanted) for wanted in (False, True)}
 BY_MOBILES = statement(
@@ -55,7 +57,7 @@ BY_MOBILES = statement(
         select f.value_hash, c.*, k.wrapped
         from identities f
         join customers c on c.shop_id = f.shop_id and c.id = f.customer_id
-        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.origin_customer_id
+        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.id
         where f.shop_id = :shop_id and f.kind = 'mobile' and f.value_hash = any(cast(:hashes as bytea[]))
             and c.status <> 'erased'
         """
@@ -80,7 +82,7 @@ PRESENT = statement(
         from unnest(cast(:kinds as text[]), cast(:hashes as bytea[]), cast(:ids as bigint[]))
             with ordinality as t (kind, value_hash, id, position)
         left join identities i on i.shop_id = :shop_id and i.kind = t.kind and i.value_hash = t.value_hash
-        join customers c on c.shop_id = :shop_id and c.id = coalesce(t.id, i.customer_id)
+        join customers c on c.shop_id = :shop_id and c.id = coalesce(t.id, i.origin_customer_id)
         where c.status <> 'erased'
         """
     )
@@ -89,9 +91,13 @@ PRESENT = statement(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A customer, with what was asked for beside: the newest identity of a kind, the order figures."""
+    """A customer, with what was asked for beside: the newest identity of a kind, the order figures.
+
+    `record`: what is told of the person by this account belongs to that record of theirs.
+    """
 
     customer: Customer
+    record: int
     beside: str | None
     figures: OrderFigures | None
 
@@ -107,7 +113,10 @@ async def find_by_id(
     """The shop's customer with that number, or None."""
     if customer_id >= 2**53:
         return None
-    return _found(shop, await db.fetch_one(BY_ID[figures], shop_id=shop.id, id=customer_id, beside=beside))
+    row = await db.fetch_one(BY_ID[figures], shop_id=shop.id, id=customer_id, beside=beside)
+    if row is not None and row["merged_into"] is not None:
+        row = await db.fetch_one(BY_ID[figures], shop_id=shop.id, id=row["merged_into"], beside=beside)
+    return _found(shop, row, record=customer_id)
 
 
 async def find_by_identity(
@@ -121,9 +130,9 @@ async def find_by_identity(
 
 
 async def customers_by_id(db: Connection, shop: Shop, customer_ids: Sequence[int]) -> dict[int, Customer]:
-    """Those of the shop's customers who are still there, by number."""
+    """Those of the shop's customers who are still there, by the number asked for."""
     rows = await get_many(db, shop.id, customer_ids)
-    return {row["id"]: records.open_customer(shop, row) for row in rows if row["status"] != "erased"}
+    return {row["asked"]: records.open_customer(shop, row) for row in rows if row["status"] != "erased"}
 
 
 async def customers_by_mobile(db: Connection, shop: Shop, mobiles: Sequence[IdentityWrite]) -> dict[str, Customer]:
@@ -145,7 +154,7 @@ async def values_of(
 
 
 async def present(db: Connection, shop: Shop, meant: Sequence[IdentityWrite | int | None]) -> list[int | None]:
-    """The number of the customer with each identity or number, None in the place of who is not there or logged off."""
+    """The number of the record with each identity or number, None in the place of who is not there or logged off."""
     identities = [one if isinstance(one, IdentityWrite) else None for one in meant]
     rows = await db.fetch(
         PRESENT,
@@ -169,7 +178,7 @@ def fans_number(value: str | None) -> int:
     return int(value) if value and value.isdecimal() and len(value) < 19 else 0
 
 
-def _found(shop: Shop, row: Row | None) -> Found | None:
+def _found(shop: Shop, row: Row | None, record: int | None = None) -> Found | None:
     if row is None:
         return None
     beside = None
@@ -177,4 +186,5 @@ def _found(shop: Shop, row: Row | None) -> Found | None:
         key = shop.keys.person(row["beside_origin"], row["beside_wrapped"])
         beside = key.open("identities.value", row["beside_value"])
     figures = {name: row[f"figures_{name}"] for name in _FIGURES} if "figures_orders" in row else None
-    return Found(records.open_customer(shop, row), beside, OrderFigures(**figures) if figures else None)
+    bought = OrderFigures(**figures) if figures else None
+    return Found(records.open_customer(shop, row), record or row["record"], beside, bought)

@@ -234,7 +234,7 @@ async def _carried(call: FacadeCall, account: Account) -> list[Row]:
 
 async def _add(call: FacadeCall, account: Account, tags: list[NamedTag]) -> bool:
     found = await _customer(call, account)
-    wanted = {found.customer.id: [tag.tag_name for tag in tags]}
+    wanted = {found.record: [tag.tag_name for tag in tags]}
     await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
     return True
 

@@ -51,14 +51,6 @@ async def test_patch_keeps_what_is_absent_and_clears_null(api: Api) -> None:
     assert changed.json()["version"] == 2
 
 
-async def test_identities_of_two_customers_conflict(api: Api) -> None:
-    await api.post("/v1/customers", {"identities": [mobile(4)]})
-    await api.post("/v1/customers", {"identities": [mobile(5)]})
-    answer = await api.post("/v1/customers", {"identities": [mobile(4), mobile(5)]})
-    assert answer.status_code == 409
-    assert answer.json()["code"] == "identity_conflict"
-
-
 async def test_batch_tells_what_became_of_each_row(api: Api) -> None:
     rows = [
         {"identities": [mobile(6)], "name": "甲"},

@@ -134,9 +134,9 @@ async def test_every_filter_walks_an_index_behind_the_wall(
             """
             with people as (
                 insert into customers
-                    (shop_id, id, origin_customer_id, mobile, store_id, member_since, created_at, updated_at)
-                select $1, n, n, 'x', n % 50, case when n % 3 = 0 then now() end,
-                       timestamptz '2026-01-01' + n * interval '1 minute', now() - n * interval '1 second'
+                    (shop_id, id, mobile, store_id, member_since, created_at, updated_at, told_at)
+                select $1, n, 'x', n % 50, case when n % 3 = 0 then now() end,
+                       timestamptz '2026-01-01' + n * interval '1 minute', now() - n * interval '1 second', now()
                 from generate_series(1, 20000) as n returning id, created_at
             )
             insert into customer_scores (shop_id, customer_id, tier, created_at)
@@ -147,8 +147,9 @@ async def test_every_filter_walks_an_index_behind_the_wall(
         await rows("analyze customers")
         await rows(
             """
-            insert into customer_tags (shop_id, customer_id, tag_id, source, actor, assigned_at)
-            select $1, n, case when n % 1000 = 0 then 1 else 2 end, 'manual', 'ada', now()
+            insert into customer_tags
+                (shop_id, customer_id, tag_id, origin_customer_id, source, actor, assigned_at)
+            select $1, n, case when n % 1000 = 0 then 1 else 2 end, n, 'manual', 'ada', now()
             from generate_series(2, 20000, 2) as n
             returning 1
             """,

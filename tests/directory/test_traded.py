@@ -31,9 +31,9 @@ async def test_every_order_walks_an_index_behind_the_wall(entry: Entry, rows: Ro
     await rows(
         """
         with people as (
-            insert into customers (shop_id, id, origin_customer_id, member_since, created_at, updated_at)
-            select $1, n, n, case when n % 3 = 0 then now() end,
-                   timestamptz '2026-01-01' + n * interval '1 minute', now()
+            insert into customers (shop_id, id, member_since, created_at, updated_at, told_at)
+            select $1, n, case when n % 3 = 0 then now() end,
+                   timestamptz '2026-01-01' + n * interval '1 minute', now(), now()
             from generate_series(1, 20000) as n returning id
         ),
         counted as (

@@ -142,15 +142,17 @@ async def test_a_visitor_keeps_their_events_when_they_become_known(api: Api, sho
     assert [row["identity_kind"] for row in await events_of(rows, shop)] == ["device", "mobile", "mobile"]
 
 
-async def test_a_visitor_who_was_known_all_along_counts_as_the_first_identity(api: Api, shop: Shop, rows: Rows) -> None:
+async def test_a_visitor_who_was_known_all_along_is_joined_with_all_they_did(api: Api, shop: Shop, rows: Rows) -> None:
     known = (await api.post("/v1/customers", {"identities": [MOBILE]})).json()["id"]
     await api.post("/v1/events", event(event_id="1"))
     for number, identities in enumerate(([MOBILE, DEVICE], [DEVICE, MOBILE])):
         answer = await api.post("/v1/events", event(event_id=f"both-{number}", identities=identities))
         assert answer.json()["status"] == "created", answer.text
-    visitor, first, second = [row["customer_id"] for row in await events_of(rows, shop)]
-    assert (first, second) == (known, visitor)
+    kept = await events_of(rows, shop)
+    assert [row["customer_id"] for row in kept] == [known] * 3
+    visitor = kept[0]["origin_customer_id"]
     assert visitor != known
+    assert [row["origin_customer_id"] for row in kept] == [visitor, known, visitor], "each by what brought it"
 
 
 async def test_what_cannot_be_kept_names_the_field(api: Api, shop: Shop, rows: Rows) -> None:

@@ -57,6 +57,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     )
     spare = [{"identities": [{"kind": "card_no", "value": f"C-{number}"}]} for number in range(4)]
     await _made(api, "POST", "/v1/customers/batch", {"customers": spare})
+    things |= await _merged(api)
     consent = {"customer_id": made["id"], "channel": "webhook", "state": "granted", "source": "a till"}
     for _ in range(2):
         await _made(api, "POST", "/v1/consents", consent)
@@ -103,6 +104,22 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         "message_id": message,
     }
     return Furnished(shop, api, token, things)
+
+
+async def _merged(api: Api) -> dict[str, Any]:
+    """A merge, two pairs that wait for a decision, and someone to merge with."""
+    pairs = [
+        [{"kind": "card_no", "value": f"M-{number}"}, {"kind": "email", "value": f"m{number}@example.com"}]
+        for number in range(4)
+    ]
+    people = [
+        [(await _made(api, "POST", "/v1/customers", {"identities": [one]}))["id"] for one in pair] for pair in pairs
+    ]
+    merge = await _made(api, "POST", f"/v1/customers/{people[2][0]}/merges", {"other_id": people[2][1]})
+    conflict = {}
+    for pair in pairs[:2]:
+        conflict = await _made(api, "POST", "/v1/customers", {"identities": pair})
+    return {"merge_id": merge["id"], "conflict_id": conflict["merge_conflicts"][0], "other_id": people[3][0]}
 
 
 def _own(shop: Shop) -> dict[str, Any]:

@@ -32,8 +32,13 @@ _IDS = {
     "/v1/webhooks/{endpoint_id}/deliveries": "delivery_id",
     "/v1/touches": "touch_id",
     "/v1/events/invalid": "invalid_event_id",
+    "/v1/customers/{customer_id}/merges": "merge_id",
+    "/v1/merge-conflicts": "conflict_id",
 }
-_SAME = {"run_id": "run", "template": "code", "customer_ids": "customer_id", "skipped_customer_ids": "customer_id"}
+_SAME = {"run_id": "run", "template": "code", "customer_ids": "customer_id", "skipped_customer_ids": "customer_id"} | {
+    "other_id": "customer_id",
+    "merge_conflicts": "conflict_id",
+}
 _KEPT = 50  # of each kind of thing
 
 

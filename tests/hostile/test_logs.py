@@ -116,7 +116,8 @@ async def _customers(raw: RawClient, headers: list[Any], customer_id: int) -> No
     assert await send("POST", "/v1/customers", other, key) == 201
     assert await send("POST", "/v1/customers", other | {"name": "x"}, key) == 422
     both = {"identities": [_person()["identities"][0], lookup["identity"]]}
-    assert await send("POST", "/v1/customers", both) == 409
+    assert await send("POST", "/v1/customers", both) == 200
+    assert await send("POST", f"/v1/customers/{customer_id}/identities", {"identities": [lookup["identity"]]}) == 409
     assert await send("PATCH", f"/v1/customers/{customer_id}", {"name": PLANTED["latin"]}) == 200
     event = {"event_id": "V-1", "type": "view", "occurred_at": "2026-01-02T03:04:05", **both}
     aside = event | {"properties": {PLANTED["mobile"]: PLANTED["email"], "note": PLANTED["name"]}}

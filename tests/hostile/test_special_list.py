@@ -124,7 +124,9 @@ async def test_an_example_of_every_route_is_accepted(app: FastAPI, furnished: Fu
     """What is spoilt below is good before it is spoilt."""
     routes = sorted(v1(app), key=lambda route: route.method == "DELETE")
     for route in routes:
-        answer = await raw.send(route.method, route.target(furnished.things), _headers(route, furnished), _good(route))
+        answer = await raw.send(
+            route.method, route.target(furnished.things), _headers(route, furnished), _good(route, furnished)
+        )
         assert answer.status in (200, 201, 202, 204), (route, answer.body, route.body)
         if str(route) == "POST /v1/push-sources":  # it took the place of the one that was there
             furnished.things["client_id"] = route.body["client_id"]
@@ -152,7 +154,7 @@ async def test_every_body_as_a_whole(
     app: FastAPI, furnished: Furnished, raw: RawClient, digest: Digest, share: int
 ) -> None:
     def make(route: Route, at: Furnished) -> Iterator[Shot]:
-        target, headers, good = route.target(at.things), _headers(route, at), _good(route)
+        target, headers, good = route.target(at.things), _headers(route, at), _good(route, at)
         shift = len(target)
         for body in some(values.bodies(good or b"{}"), share, shift):
             yield Shot(route, target, headers, body, never=good is not None)
@@ -203,7 +205,7 @@ async def test_paths_and_queries(
     app: FastAPI, furnished: Furnished, raw: RawClient, digest: Digest, share: int
 ) -> None:
     def make(route: Route, at: Furnished) -> Iterator[Shot]:
-        target, headers, good = route.target(at.things), _headers(route, at), _good(route)
+        target, headers, good = route.target(at.things), _headers(route, at), _good(route, at)
         shift = len(target)
         for name in route.path:
             for value in some(values.IN_TARGET, share, shift):
@@ -232,7 +234,7 @@ async def test_headers_and_credentials(
     app: FastAPI, furnished: Furnished, raw: RawClient, digest: Digest, share: int
 ) -> None:
     def make(route: Route, at: Furnished) -> Iterator[Shot]:
-        target, headers, good = route.target(at.things), _headers(route, at), _good(route)
+        target, headers, good = route.target(at.things), _headers(route, at), _good(route, at)
         shift = len(target)
         for header in some(values.HEADERS, share, shift):
             yield Shot(route, target, (*headers, header), good)
@@ -255,7 +257,7 @@ async def test_methods_that_a_path_does_not_have(
         for method in values.METHODS:
             if (method, route.template) not in taken:
                 never = route.template not in shared
-                yield Shot(route, route.target(at.things), _headers(route, at), _good(route), method, never=never)
+                yield Shot(route, route.target(at.things), _headers(route, at), _good(route, at), method, never=never)
 
     await _under_fire(app, furnished, raw, digest, make, at_least=320)
 
@@ -291,8 +293,11 @@ def _headers(route: Route, at: Furnished) -> tuple[tuple[str | bytes, str | byte
     return (at.key, *key, JSON)
 
 
-def _good(route: Route) -> bytes | None:
-    return None if route.body is None else orjson.dumps(route.body)
+def _good(route: Route, at: Furnished) -> bytes | None:
+    if route.body is None:
+        return None
+    real = {name: at.things[name] for name in ("other_id",) if name in route.body}
+    return orjson.dumps(route.body | real)
 
 
 def _with(body: Json, place: Place, value: bytes) -> bytes:

@@ -344,7 +344,7 @@ async def test_a_poisoned_message_stands_alone(
     assert await rows("select 1 from push_messages where shop_id = $1 and state = 'pending'", shop.id) == []
 
 
-async def test_identities_of_two_people_are_kept_for_a_decision(
+async def test_two_people_in_one_message_are_kept_apart_for_a_decision(
     sender: Sender, api: Api, work: Work, kept: Kept
 ) -> None:
     for identity in (
@@ -355,10 +355,9 @@ async def test_identities_of_two_people_are_kept_for_a_decision(
     await sender.push(*EVENT, customer(), status="CUSTOMER_UPDATED")
     await sender.push("SCRM_CUSTOMER_EVENT", "8802", customer("8802", mobile="13800000009"), status="CUSTOMER_CREATED")
     await work()
-    assert [(row["state"], row["error"]) for row in await kept()] == [
-        ("pending", "identity_conflict"),
-        ("applied", None),
-    ]
+    assert [(row["state"], row["error"]) for row in await kept()] == [("applied", None), ("applied", None)]
+    (conflict,) = (await api.get("/v1/merge-conflicts")).json()["items"]
+    assert (conflict["reason"], conflict["identity_kind"], conflict["state"]) == ("unverified", "mobile", "open")
 
 
 async def test_what_cannot_be_read_of_a_profile_is_left_out(sender: Sender, api: Api, work: Work, kept: Kept) -> None:
