@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 import app.access.router
+import app.attributes.router
 import app.changes.router
 import app.consent.router
 import app.customers.router
@@ -22,6 +23,7 @@ V1: tuple[APIRouter, ...] = (
     app.access.router.router,
     app.directory.router.router,
     app.customers.router.router,
+    app.attributes.router.router,
     app.overview.router.router,
     app.consent.router.router,
     app.orders.router.router,

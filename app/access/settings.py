@@ -62,3 +62,7 @@ class ShopSettings(BaseModel):
     tiers: TierSettings = TierSettings()
     facade: FacadeSettings = FacadeSettings()
     limits: LimitSettings = LimitSettings()
+    sensitive_attributes: bool = Field(
+        default=False,
+        description="Keep attributes of the class sensitive; settle purpose, consent and impact assessment first",
+    )

@@ -13,7 +13,6 @@ from sqlalchemy import (
     SmallInteger,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from app.core.ids import BLOCK
 from app.core.schema import VAULT, instant, metadata, tenant_table
@@ -41,7 +40,6 @@ customers = tenant_table(
     instant("member_since"),
     Column("status", Text, nullable=False, server_default="active"),
     Column("merged_into", BigInteger),
-    Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("version", Integer, nullable=False, server_default="1"),
     instant("created_at", nullable=False),
     instant("updated_at", nullable=False),

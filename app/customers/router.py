@@ -8,6 +8,9 @@ from pydantic import TypeAdapter
 from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
+from app.attributes import service as attributes
+from app.attributes.errors import AttributeUndeclared, AttributeValue, SensitiveOff
+from app.attributes.service import Told
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
 from app.customers import records, repository, service
@@ -37,7 +40,7 @@ _ONE: TypeAdapter[CustomerCreate] = TypeAdapter(CustomerCreate)
     status_code=201,
     response_model=CustomerRead,
     responses={
-        **problems(IdentityConflict),
+        **problems(IdentityConflict, SensitiveOff, AttributeUndeclared, AttributeValue),
         200: {"description": "Found, and changed where a sent field differed", "model": CustomerRead},
     },
 )
@@ -45,7 +48,7 @@ async def create_customer(
     request: Request, call: Annotated[Call, door("customers:write")], body: CustomerCreate
 ) -> Response:
     """Create a customer, or find the one who holds any of the identities and apply what was sent."""
-    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(body)]))[0]
+    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(call, body)]))[0]
     if outcome.error is not None or outcome.customer_id is None:
         raise outcome.error or CustomerNotFound
     call.visit.concerns([outcome.customer_id])
@@ -59,7 +62,7 @@ async def write_customers(
 ) -> Response:
     """Create or change up to 1,000 customers; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.customers)
-    outcomes = await service.upsert(call.db, call.shop, call.ids, [_write(row) for _, row in rows])
+    outcomes = await service.upsert(call.db, call.shop, call.ids, [_write(call, row) for _, row in rows])
     call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.customers), [index for index, _ in rows], outcomes, refused)
 
@@ -81,18 +84,27 @@ async def get_customer(
     return await _detail(request, call, customer_id)
 
 
-@router.patch("/{customer_id}", response_model=CustomerRead, responses=problems(CustomerNotFound, IdentityConflict))
+@router.patch(
+    "/{customer_id}",
+    response_model=CustomerRead,
+    responses=problems(CustomerNotFound, IdentityConflict, SensitiveOff, AttributeUndeclared, AttributeValue),
+)
 async def change_customer(
     request: Request, call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: CustomerPatch
 ) -> Response:
     """Change what was sent: absent keeps, null clears."""
     call.visit.concerns([customer_id])
-    await service.patch(call.db, call.shop, customer_id, body.given(), body.identities)
+    told = _told(call, body)
+    await service.patch(call.db, call.shop, customer_id, body.given(), body.identities, attributes=told)
     return await _read(request, call, customer_id, 200)
 
 
-def _write(body: CustomerCreate) -> Write:
-    return Write(body.identities, body.given(), body.created_at)
+def _write(call: Call, body: CustomerCreate) -> Write:
+    return Write(body.identities, body.given(), body.created_at, attributes=_told(call, body))
+
+
+def _told(call: Call, body: CustomerCreate | CustomerPatch) -> Told | None:
+    return Told(body.attributes, call.caller.client_id) if body.attributes else None
 
 
 async def _read(request: Request, call: Call, customer_id: int, status: int) -> Response:
@@ -109,5 +121,6 @@ async def _detail(request: Request, call: Call, customer_id: int) -> Response:
     detail = CustomerDetail(
         **records.read_fields(entry.root, call.shop, customer),
         identities=records.open_identities(call.shop, known),
+        attributes=await attributes.of_customer(call.db, call.shop, customer_id),
     )
     return rendered(detail, call)

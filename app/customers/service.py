@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from app.access.shops import Shop
+from app.attributes import service as attributes
+from app.attributes.service import Person, Told
 from app.core import clock
 from app.core.crypto import PersonKey
 from app.core.db import Connection
@@ -38,6 +41,7 @@ class Write:
     customer_id: int | None = None
     told: dict[str, str] = field(default_factory=dict)
     keeps_mobile: bool = False
+    attributes: Told | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +68,10 @@ class _Known:
         """Unwrapped only where something is sealed or opened: most writes find a customer and change nothing."""
         return shop.keys.person(self.origin, self.wrapped)
 
+    def person(self, shop: Shop) -> Person:
+        """Whose attributes are written."""
+        return Person(self.customer_id, self.origin, partial(self.key, shop))
+
 
 def value_hash(shop: Shop, identity: IdentityWrite) -> bytes:
     """Where the identity is found."""
@@ -81,9 +89,10 @@ async def upsert(db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[
     for write in writes:
         if write.fields.get("member_since") is not None:
             write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
-    outcomes: list[Outcome | None] = [None] * len(writes)
+    refused = await attributes.check(db, shop, [write.attributes for write in writes])
+    outcomes = [Outcome(REFUSED, None, error) if error is not None else None for error in refused]
     claims = [_claims(shop, write) for write in writes]
-    waiting = list(range(len(writes)))
+    waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     while waiting:
         wave, waiting = _independent(waiting, claims, writes)
         waiting = sorted(waiting + await _write(db, shop, ids, wave, writes, claims, outcomes))
@@ -93,8 +102,11 @@ async def upsert(db: Connection, shop: Shop, ids: CustomerIds, writes: Sequence[
 async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write) -> int:
     """A new customer. Returns its id.
 
-    Raises: CustomerExists when anyone holds one of the identities.
+    Raises: CustomerExists when anyone holds one of the identities; the refusals of attributes.
     """
+    (refused,) = await attributes.check(db, shop, [write.attributes])
+    if refused is not None:
+        raise refused
     claims = _claims(shop, write)
     # One identity is decided by the insert alone; of several, some could be claimed in vain.
     if len(claims) > 1 and await _holders(db, shop, claims):
@@ -113,12 +125,13 @@ async def patch(
     identities: Sequence[IdentityWrite],
     *,
     told: dict[str, str] | None = None,
+    attributes: Told | None = None,
 ) -> Outcome:
     """Change a customer: absent keeps, None clears; identities are added; `told` goes into the event's data.
 
-    Raises: CustomerNotFound, IdentityConflict.
+    Raises: CustomerNotFound, IdentityConflict, and the refusals of attributes.
     """
-    write = Write(identities, fields, customer_id=customer_id, told=told or {})
+    write = Write(identities, fields, customer_id=customer_id, told=told or {}, attributes=attributes)
     outcome = (await upsert(db, shop, CustomerIds(), [write]))[0]
     if outcome.error is not None:
         raise outcome.error
@@ -232,6 +245,7 @@ async def _add(
     numbers = await ids.take(db, len(new)) if new else []
     claimed: list[tuple[Any, ...]] = []
     people: list[tuple[Any, ...]] = []
+    described: list[tuple[Person, Told | None]] = []
     expected: dict[int, int] = {}
 
     def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
@@ -246,6 +260,7 @@ async def _add(
         sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
         created_at = clock.localise(write.created_at or moment, shop.zone)
         people.append((number, expected[number], wrapped, created_at, *sealed))
+        described.append((_Known(number, number, wrapped).person(shop), write.attributes))
     for person, claim in extras:
         claim_for(person.customer_id, person.origin, person.key(shop), claim)
     got = await repository.add(db, shop.id, moment, claimed, people)
@@ -253,6 +268,7 @@ async def _add(
         lost_all_of_a_new_one = owner not in got and owner in numbers
         if got.get(owner, 0) != count and not lost_all_of_a_new_one:
             raise StartOver
+    await attributes.put(db, shop, moment, [one for one in described if one[0].customer_id in got])
     return [number if number in got else None for number in numbers]
 
 
@@ -266,24 +282,33 @@ async def _change(
     """Apply the fields that differ, and set the status of each known customer's row."""
     for customer_id, (index, _, _) in known.items():
         outcomes[index] = Outcome(UNCHANGED, customer_id)
-    concerned = [customer_id for customer_id, (index, _, extra) in known.items() if extra or writes[index].fields]
+    concerned = [
+        customer_id
+        for customer_id, (index, _, extra) in known.items()
+        if extra or writes[index].fields or writes[index].attributes
+    ]
     if not concerned:
         return
     changed: list[tuple[Any, ...]] = []
-    for row in await repository.lock(db, shop.id, concerned):
+    rows = await repository.lock(db, shop.id, concerned)
+    moment = clock.now()
+    described = [(known[row["id"]][1].person(shop), writes[known[row["id"]][0]].attributes) for row in rows]
+    altered = await attributes.put(db, shop, moment, described)
+    for row in rows:
         index, person, extra = known[row["id"]]
         key = person.key(shop)
         before = records.open_profile(key, row)
         shown = {"mobile": before["mobile"]} if writes[index].keeps_mobile and before["mobile"] is not None else {}
         after = _apply(before, shown | writes[index].fields, extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
+        differing += [f"attributes.{name}" for name in sorted(altered.get(row["id"], ()))]
         if not differing and not extra:
             continue
         happened = {"customer_id": row["id"], "fields": differing + ["identities"] * bool(extra)}
         changed.append((row["id"], writes[index].told | happened, *records.seal_profile(key, after)))
         outcomes[index] = Outcome(UPDATED, row["id"])
     if changed:
-        await repository.update(db, shop.id, clock.now(), changed)
+        await repository.update(db, shop.id, moment, changed)
 
 
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:
