@@ -191,8 +191,11 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
         theirs["own_code"],
         lambda: f"none-{chance.randrange(10**5, 10**6)}",
     )
-    told = (lambda value: known | {"attributes": {value: "M"}}), theirs["own_name"]
-    yield "POST", "/v1/customers", *told, lambda: f"none_{chance.randrange(10**5, 10**6)}"
+    for path, body in (
+        ("/v1/customers", lambda value: known | {"attributes": {value: "M"}}),
+        ("/v1/customers/search", lambda value: {"conditions": [{"name": value, "value": "M"}]}),
+    ):
+        yield "POST", path, body, theirs["own_name"], lambda: f"none_{chance.randrange(10**5, 10**6)}"
     yield "POST", "/v1/customers", lambda value: known | {"store_id": value}, theirs["copied_store"], number
     order = known | {"status": "created", "amount_fen": 1}
     yield "POST", "/v1/orders", lambda value: order | {"order_no": value}, theirs["order_no"], _fresh(chance, "E-9")
