@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 import app.access.router
+import app.attributes.router
 import app.changes.router
 import app.consent.router
 import app.customers.merging.router
@@ -24,6 +25,7 @@ V1: tuple[APIRouter, ...] = (
     app.directory.router.router,
     app.customers.router.router,
     app.customers.merging.router.router,
+    app.attributes.router.router,
     app.overview.router.router,
     app.consent.router.router,
     app.orders.router.router,

@@ -1,6 +1,7 @@
 """Every room's tables, imported once for Alembic and the tests, and which names are compared to them."""
 
 import app.access.models
+import app.attributes.models
 import app.changes.models
 import app.consent.models
 import app.customers.models

@@ -10,6 +10,8 @@ import structlog
 from app.access import audit, idempotency
 from app.access.entry import Entry, in_shop
 from app.access.shops import Shop, Shops
+from app.attributes.jobs import remove_values
+from app.attributes.service import REMOVE_VALUES
 from app.changes import jobs
 from app.changes import repository as changes
 from app.core.bell import Bell
@@ -49,7 +51,12 @@ class House:
         database = open_database(settings, self.bell)
         root = RootKey(settings.root_key_bytes)
         self.entry = Entry(database, root, Shops(database, root))
-        handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run, PLANNING: plan_touches, rekey.KIND: rekey.run}
+        handlers: dict[str, jobs.Handler] = {
+            rescore.KIND: rescore.run,
+            PLANNING: plan_touches,
+            rekey.KIND: rekey.run,
+            REMOVE_VALUES: remove_values,
+        }
         self.deliverer = Deliverer(
             self.entry,
             allow_networks=settings.outbound_allow_networks,

@@ -111,7 +111,7 @@ def _secret(request: Request) -> str | None:
 def _class_of(path: str, methods: set[str]) -> str:
     if any(word in path for word in _MANY):
         return "batch"
-    return "read" if methods <= {"GET", "HEAD"} or path.endswith("/lookup") else "write"
+    return "read" if methods <= {"GET", "HEAD"} or path.endswith(("/lookup", "/search")) else "write"
 
 
 def _door_of(dependant: Dependant, path: str) -> tuple[Scope, ...]:

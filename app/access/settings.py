@@ -123,3 +123,7 @@ class ShopSettings(BaseModel):
     facade: FacadeSettings = FacadeSettings()
     limits: LimitSettings = LimitSettings()
     identity_policy: IdentitySettings = IdentitySettings()
+    sensitive_attributes: bool = Field(
+        default=False,
+        description="Keep attributes of the class sensitive; settle purpose, consent and impact assessment first",
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, PlainSerializer, SerializationInfo
 from pydantic_core import CoreSchema
@@ -12,6 +12,8 @@ from app.core.masks import Kind, looks_masked, mask
 __all__ = [
     "AddressField",
     "BirthdayField",
+    "Classed",
+    "ClassedFields",
     "DisplayNameField",
     "EmailField",
     "IdentifierField",
@@ -51,6 +53,21 @@ def masked(kind: Kind) -> _Masked:
     return _Masked(kind)
 
 
+Scalar: TypeAlias = str | int | float | bool
+
+
+class Classed(NamedTuple):
+    """A value whose field is known only when it is read; `kind` is how it is masked, None: not at all."""
+
+    value: Scalar
+    kind: Kind | None
+
+
+def _show_classed(fields: Mapping[str, Classed], info: SerializationInfo) -> dict[str, Scalar]:
+    may = _may_unmask(info.context)
+    return {name: value if may or kind is None else mask(kind, str(value)) for name, (value, kind) in fields.items()}
+
+
 def refuse_masked(value: str) -> str:
     """Validator: a client that reads masked values and writes the record back must not overwrite the real ones."""
     if looks_masked(value):
@@ -66,6 +83,7 @@ Unmasked = Annotated[str, AfterValidator(refuse_masked)]
 
 # repr=False: a model that ends up in a log line or a traceback shows none of these.
 AddressField = Annotated[str | None, masked("address"), Field(repr=False)]
+ClassedFields = Annotated[dict[str, Classed], PlainSerializer(_show_classed), Field(repr=False)]
 BirthdayField = Annotated[str | None, masked("birthday"), Field(repr=False)]
 DisplayNameField = Annotated[str | None, masked("display_name"), Field(repr=False)]
 EmailField = Annotated[str | None, masked("email"), Field(repr=False)]

@@ -11,8 +11,10 @@ Kind = Literal[
     "address",
     "bank_card",
     "birthday",
+    "contact",
     "display_name",
     "email",
+    "hidden",
     "id_number",
     "identifier",
     "mobile",
@@ -160,7 +162,15 @@ def _display_name(value: str) -> str:
     return _phone(value) if _PHONE_SHAPE.fullmatch(digits) else _name(value)
 
 
-def _remark(value: str) -> str:
+def _contact(value: str) -> str:
+    """Some way to reach a person, nobody knows which: of a mail address, number or postal address, what those leave."""
+    if "@" in value:
+        return _email(value)
+    digits = _PHONE_PUNCTUATION.sub("", unicodedata.normalize("NFKC", value))
+    return _phone(value) if _PHONE_SHAPE.fullmatch(digits) else _address(value)
+
+
+def _hidden(value: str) -> str:
     return HIDDEN
 
 
@@ -168,13 +178,15 @@ _MASKS: dict[Kind, Callable[[str], str]] = {
     "address": _address,
     "bank_card": _bank_card,
     "birthday": _birthday,
+    "contact": _contact,
     "display_name": _display_name,
     "email": _email,
+    "hidden": _hidden,
     "id_number": _id_number,
     "identifier": _identifier,
     "mobile": _phone,
     "name": _name,
-    "remark": _remark,
+    "remark": _hidden,
     "sensitive": _sensitive,
     "wechat_id": _identifier,
 }

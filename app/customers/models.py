@@ -45,7 +45,6 @@ customers = tenant_table(
     instant("told_at", nullable=False, comment="when the profile was told, where `told` has no other word on a field"),
     Column("told_by", Text, nullable=False, server_default="", comment="and by whom"),
     Column("told", JSONB, nullable=False, server_default="{}", comment="field: [told at, told by, whose]"),
-    Column("attributes", JSONB, nullable=False, server_default="{}"),
     Column("version", Integer, nullable=False, server_default="1"),
     instant("created_at", nullable=False),
     instant("updated_at", nullable=False),

@@ -8,6 +8,9 @@ from pydantic import TypeAdapter
 from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
+from app.attributes import service as attributes
+from app.attributes.errors import AttributeUndeclared, AttributeValue, SensitiveOff
+from app.attributes.service import Told
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problem_response, problems
 from app.customers import records, repository, service
@@ -46,7 +49,7 @@ _ONE: TypeAdapter[CustomerCreate] = TypeAdapter(CustomerCreate)
     status_code=201,
     response_model=CustomerWritten,
     responses={
-        **problems(IdentityLimit, IdentityBlocked),
+        **problems(IdentityLimit, IdentityBlocked, SensitiveOff, AttributeUndeclared, AttributeValue),
         200: {"description": "Found, and changed where a sent field differed", "model": CustomerWritten},
     },
 )
@@ -58,7 +61,9 @@ async def create_customer(
     Identities of two customers make them one where the shop's policy lets them; else the strongest identity decides
     whom the write is for, and the pair waits at GET /v1/merge-conflicts.
     """
-    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(body)], source=call.caller.client_id))[0]
+    outcome = (await service.upsert(call.db, call.shop, call.ids, [_write(call, body)], source=call.caller.client_id))[
+        0
+    ]
     if outcome.error is not None or outcome.customer_id is None:
         raise outcome.error or CustomerNotFound
     call.visit.concerns([outcome.customer_id])
@@ -71,7 +76,7 @@ async def write_customers(
 ) -> Response:
     """Create or change up to 1,000 customers; each row answers for itself."""
     rows, refused = valid_rows(_MANY, _ONE, body.customers)
-    writes = [_write(row) for _, row in rows]
+    writes = [_write(call, row) for _, row in rows]
     outcomes = await service.upsert(call.db, call.shop, call.ids, writes, source=call.caller.client_id)
     call.visit.concerns([outcome.customer_id for outcome in outcomes])
     return batch_response(len(body.customers), [index for index, _ in rows], outcomes, refused)
@@ -97,7 +102,9 @@ async def get_customer(
 @router.patch(
     "/{customer_id}",
     response_model=CustomerWritten,
-    responses=problems(CustomerNotFound, IdentityLimit, IdentityBlocked),
+    responses=problems(
+        CustomerNotFound, IdentityLimit, IdentityBlocked, SensitiveOff, AttributeUndeclared, AttributeValue
+    ),
 )
 async def change_customer(
     request: Request, call: Annotated[Call, door("customers:write")], customer_id: CustomerId, body: CustomerPatch
@@ -105,7 +112,13 @@ async def change_customer(
     """Change what was sent: absent keeps, null clears."""
     call.visit.concerns([customer_id])
     outcome = await service.patch(
-        call.db, call.shop, customer_id, body.given(), body.identities, source=call.caller.client_id
+        call.db,
+        call.shop,
+        customer_id,
+        body.given(),
+        body.identities,
+        attributes=_told(call, body),
+        source=call.caller.client_id,
     )
     return await _written(request, call, outcome, 200)
 
@@ -159,8 +172,12 @@ async def _identities(call: Call, customer_id: int) -> Response:
     return rendered(CustomerIdentities(customer_id=customer.id, items=items), call)
 
 
-def _write(body: CustomerCreate) -> Write:
-    return Write(body.identities, body.given(), body.created_at)
+def _write(call: Call, body: CustomerCreate) -> Write:
+    return Write(body.identities, body.given(), body.created_at, attributes=_told(call, body))
+
+
+def _told(call: Call, body: CustomerCreate | CustomerPatch) -> Told | None:
+    return Told(body.attributes, call.caller.client_id) if body.attributes else None
 
 
 async def _written(request: Request, call: Call, outcome: Outcome, status: int) -> Response:
@@ -178,5 +195,6 @@ async def _detail(request: Request, call: Call, customer_id: int) -> Response:
     detail = CustomerDetail(
         **records.read_fields(entry.root, call.shop, customer),
         identities=records.open_identities(call.shop, known, customer.mobile),
+        attributes=await attributes.of_customer(call.db, call.shop, customer.id),
     )
     return rendered(detail, call)

@@ -8,10 +8,12 @@ from fastapi import Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from app.access.schemas import StoreId
+from app.attributes.schemas import Given
 from app.core.clock import Moment
 from app.core.masking import (
     AddressField,
     BirthdayField,
+    ClassedFields,
     IdentifierField,
     MobileField,
     NameField,
@@ -92,12 +94,14 @@ class CustomerCreate(CustomerUpdate):
 
     identities: Identities
     created_at: Moment | None = Field(default=None, description="When they became a customer, for history; default now")
+    attributes: Given = {}
 
 
 class CustomerPatch(CustomerUpdate):
     """Changes, and identities to add."""
 
     identities: Annotated[list[IdentityWrite], Field(max_length=20)] = []
+    attributes: Given = {}
 
 
 PROFILE_FIELDS = tuple(CustomerUpdate.model_fields)
@@ -180,9 +184,10 @@ class FieldProvenance(BaseModel):
 
 
 class CustomerDetail(CustomerRead):
-    """A customer with what identifies them."""
+    """A customer with what identifies them and what the shop declares."""
 
     identities: list[IdentityRead]
+    attributes: ClassedFields
 
 
 class CustomerBatch(BaseModel):

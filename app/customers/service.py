@@ -1,14 +1,17 @@
 """Create or find, change, look up: one engine for a single call, a batch, an order's customer and the façade."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from app.access.settings import IdentitySettings
 from app.access.shops import Shop
+from app.attributes import service as attributes
+from app.attributes.service import Person, Told
 from app.core import clock
 from app.core.crypto import PersonKey
 from app.core.db import Connection, Row
@@ -52,6 +55,7 @@ class Write:
     customer_id: int | None = None
     told: dict[str, str] = field(default_factory=dict)
     keeps_mobile: bool = False
+    attributes: Told | None = None
 
     def verifies(self, identity: IdentityWrite) -> bool:
         """Whether the sender has proof that the identity is this person's."""
@@ -94,6 +98,10 @@ class _Known:
     def key(self, shop: Shop) -> PersonKey:
         """Unwrapped only where something is sealed or opened: most writes find a customer and change nothing."""
         return shop.keys.person(self.origin, self.wrapped)
+
+    def person(self, shop: Shop) -> Person:
+        """Whose attributes are written."""
+        return Person(self.owner, self.origin, partial(self.key, shop))
 
 
 class _Other(NamedTuple):
@@ -164,7 +172,8 @@ async def upsert(
             write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
         if write.fields.get("mobile") and policy.is_blocked(shop.settings.identity_policy, write.fields["mobile"]):
             del write.fields["mobile"]
-    outcomes: list[Outcome | None] = [None] * len(writes)
+    refused = await attributes.check(db, shop, [write.attributes for write in writes])
+    outcomes = [Outcome(REFUSED, None, error) if error is not None else None for error in refused]
     claims = [_claims(shop, write) for write in writes]
     for index, write in enumerate(writes):
         if error := _refusal(shop.settings.identity_policy, write, claims[index]):
@@ -181,8 +190,11 @@ async def create(db: Connection, shop: Shop, ids: CustomerIds, write: Write, *, 
 
     Here a value that stands for nobody is held like any other: the caller asks for a customer of their own.
 
-    Raises: CustomerExists when anyone holds one of the identities.
+    Raises: CustomerExists when anyone holds one of the identities; the refusals of attributes.
     """
+    (refused,) = await attributes.check(db, shop, [write.attributes])
+    if refused is not None:
+        raise refused
     claims = _every_claim(shop, write)
     wave = _Wave(db, shop, ids, source)
     # One identity is decided by the insert alone; of several, some could be claimed in vain.
@@ -202,13 +214,14 @@ async def patch(
     identities: Sequence[IdentityWrite],
     *,
     told: dict[str, str] | None = None,
+    attributes: Told | None = None,
     source: str = "",
 ) -> Outcome:
     """Change a customer: absent keeps, None clears; identities are added; `told` goes into the event's data.
 
-    Raises: CustomerNotFound, IdentityBlocked, IdentityLimit.
+    Raises: CustomerNotFound, IdentityBlocked, IdentityLimit, and the refusals of attributes.
     """
-    write = Write(identities, fields, customer_id=customer_id, told=told or {})
+    write = Write(identities, fields, customer_id=customer_id, told=told or {}, attributes=attributes)
     outcome = (await upsert(db, shop, CustomerIds(), [write], source=source))[0]
     if outcome.error is not None:
         raise outcome.error
@@ -548,6 +561,7 @@ class _Wave:
         numbers = await self._ids.take(self._db, len(new)) if new else []
         claimed: list[tuple[Any, ...]] = []
         people: list[tuple[Any, ...]] = []
+        described: list[tuple[Person, Told | None]] = []
         expected: dict[int, int] = {}
 
         def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
@@ -562,6 +576,7 @@ class _Wave:
             sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
             created_at = clock.localise(write.created_at or self._moment, self._shop.zone)
             people.append((number, expected[number], wrapped, created_at, *sealed))
+            described.append((_Known(number, number, wrapped).person(self._shop), write.attributes))
         for person, claim in extras:
             claim_for(person.owner, person.origin, person.key(self._shop), claim)
         known = sorted({person.origin for person, _ in extras})
@@ -570,6 +585,8 @@ class _Wave:
             lost_all_of_a_new_one = origin not in got and origin in numbers
             if got.get(origin, 0) != count and not lost_all_of_a_new_one:
                 raise StartOver
+        described = [one for one in described if one[0].customer_id in got]
+        await attributes.put(self._db, self._shop, self._moment, described)
         return [number if number in got else None for number in numbers]
 
     async def _note_seen(self, cases: Iterable[_Case]) -> None:
@@ -598,17 +615,20 @@ class _Wave:
             assert case.person is not None  # noqa: S101 known
             brought_by, origin = case.brought_by()
             outcomes[case.index] = Outcome(UNCHANGED, case.person.owner, origin=origin, brought_by=brought_by)
-            if case.extra or case.write.fields or also:
+            if case.extra or case.write.fields or case.write.attributes or also:
                 concerned[case.person.owner] = case
         if not concerned:
             return
         rows = await repository.lock(self._db, self._shop.id, sorted(concerned))
         if len(rows) < len(concerned) or any(row["merged_into"] is not None for row in rows):
             raise StartOver  # merged meanwhile: whoever answers now is found from the start
+        moment = clock.now()  # read after the lock: whoever comes later was told later
+        altered = await self._put_attributes(concerned.values(), moment)
         changed: list[tuple[Any, ...]] = []
         for row in rows:
             case = concerned[row["id"]]
-            after, told, differing = await self._after(row, case)
+            after, told, differing = await self._after(row, case, moment)
+            differing += [f"attributes.{name}" for name in sorted(altered.get(row["id"], ()))]
             if not differing and not case.extra and not also:
                 continue
             what = [*differing, *(["identities"] if case.extra else []), *also]
@@ -619,9 +639,15 @@ class _Wave:
             assert outcome is not None  # noqa: S101 set above
             outcome.status = UPDATED
         if changed:
-            await repository.update(self._db, self._shop.id, self._moment, changed)
+            await repository.update(self._db, self._shop.id, moment, changed)
 
-    async def _after(self, row: Row, case: _Case) -> tuple[records.Profile, dict[str, Any], list[str]]:
+    async def _put_attributes(self, cases: Iterable[_Case], moment: datetime) -> Mapping[int, Collection[str]]:
+        described = [(case.person.person(self._shop), case.write.attributes) for case in cases if case.person]
+        return await attributes.put(self._db, self._shop, moment, described)
+
+    async def _after(
+        self, row: Row, case: _Case, moment: datetime
+    ) -> tuple[records.Profile, dict[str, Any], list[str]]:
         """A locked customer's profile once the write is applied, whose word each field is, and what differs."""
         assert case.person is not None  # noqa: S101 known
         key = self._shop.keys.person(row["id"], row["wrapped"])
@@ -630,7 +656,7 @@ class _Wave:
         fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
         after = _apply(before, fields, case.extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
-        word = [self._moment.isoformat(), self._source, case.person.origin]
+        word = [moment.isoformat(), self._source, case.person.origin]
         if row["members"] == 1:
             if case.person.origin != row["id"]:
                 raise StartOver  # taken apart meanwhile

@@ -5,6 +5,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from app.attributes.conditions import Condition, where
+from app.attributes.conditions import bound as attributes_bound
+
 
 @dataclass(frozen=True, slots=True)
 class Filters:
@@ -21,6 +24,7 @@ class Filters:
     has_mobile: bool | None = None
     member: bool | None = None
     any_tag: tuple[int, ...] | None = None
+    attributes: tuple[Condition, ...] | None = None
 
     def given(self) -> dict[str, Any]:
         """The filters that are set."""
@@ -73,10 +77,13 @@ def conditions(filters: Filters) -> Iterator[str]:
             yield f"c.mobile is {'not null' if value else 'null'}"
         elif name == "member":
             yield f"c.member_since is {'not null' if value else 'null'}"
+        elif name == "attributes":
+            yield from where(value, "c.id")
         else:
             yield _CONDITIONS[name]
 
 
 def bound(filters: Filters) -> dict[str, Any]:
     """The values that the terms bind."""
-    return {name: value for name, value in filters.given().items() if name in _CONDITIONS}
+    values = {name: value for name, value in filters.given().items() if name in _CONDITIONS}
+    return values | attributes_bound(filters.attributes or ())

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call, Entry
+from app.attributes import service as attributes
 from app.consent import repository as consent
 from app.consent.schemas import ConsentState
 from app.core.errors import Forbidden, Unauthorized
@@ -41,7 +42,7 @@ _TOUCHES: Final = 5
 
 @router.get("/{customer_id}/profile", response_model=Profile)
 async def get_profile(request: Request, call: Caller, customer_id: CustomerId) -> Response:
-    """One customer with identities, scores, stores, tags, consent and the last touches."""
+    """One customer with identities, attributes, scores, stores, tags, consent and the last touches."""
     db, shop = call.db, call.shop
     entry: Entry = request.app.state.entry
     row = await customers.get(db, shop.id, customer_id)
@@ -54,7 +55,11 @@ async def get_profile(request: Request, call: Caller, customer_id: CustomerId) -
     visited = await repository.stores(db, shop.id, customer_id, limit=_STORES)
     touched = await repository.last_touches(db, shop.id, customer_id, limit=_TOUCHES)
     profile = Profile(
-        customer=CustomerDetail(**read_fields(entry.root, shop, customer), identities=identities),
+        customer=CustomerDetail(
+            **read_fields(entry.root, shop, customer),
+            identities=identities,
+            attributes=await attributes.of_customer(db, shop, customer_id),
+        ),
         provenance=provenance(row),
         merges=[MergeRead(**edge) for edge in await merging.merges_of(db, shop, customer_id)],
         scores=await scoring.scores_of(db, shop, customer_id),

@@ -27,6 +27,8 @@ _KNOWN: dict[str, Json] = {
     "area_code": "310115",
     "created_at": "2025-01-02T03:04:05",
     "member_since": "2025-01-02T03:04:05",
+    **dict.fromkeys(("created_from", "created_before", "updated_from", "updated_before"), "2025-01-02T03:04:05"),
+    "cursor": None,
     "updated_at": "2026-01-02T03:04:05",
     "refunded_at": "2026-01-02T03:04:05",
     "occurred_at": "2026-01-02T03:04:05",
@@ -41,6 +43,9 @@ _KNOWN: dict[str, Json] = {
     "body": "Hello {name}",
     "store_id": 7,
     "audience": {"customer_ids": [1]},
+    "attributes": {"size": "M"},
+    "allowed_values": None,
+    "conditions": [{"name": "size", "operator": "=", "value": "M"}],
     "limits": AS_FAST_AS_IT_GOES,
 }
 

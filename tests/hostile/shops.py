@@ -41,10 +41,13 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     """Make one of everything over HTTP, and let the workers do what follows."""
     await unlimited(api)
     own = _own(shop)
-    things: dict[str, Any] = {"store_id": 7, "code": "hello", "type": "fitting"} | own
+    things: dict[str, Any] = {"store_id": 7, "code": "hello", "type": "fitting", "name": "height"} | own
     for store in (7, own["own_store"], own["copied_store"]):
         await _made(api, "PUT", f"/v1/stores/{store}", {"name": own["marker"]})
+    for name in ("height", "size", own["own_name"], own["copied_name"]):
+        await _made(api, "PUT", f"/v1/attributes/{name}", {"type": "text", "class": "personal"})
     customer = {"identities": _known(own["mobile"]), "name": own["marker"], "store_id": own["own_store"]}
+    customer["attributes"] = {own["own_name"]: own["marker"]}
     made = await _made(api, "POST", "/v1/customers", customer)
     things |= {"customer_id": made["id"], "open_id": made["open_id"]}
     token = await token_of(shop, api)
@@ -134,6 +137,8 @@ def _own(shop: Shop) -> dict[str, Any]:
         "copied_code": f"copied-{shop.id}",
         "own_type": f"only-{shop.id}",
         "copied_type": f"copied-{shop.id}",
+        "own_name": f"only_{shop.id}",
+        "copied_name": f"copied_{shop.id}",
         "order_no": f"E-{shop.id}",
         "event_no": f"V-{shop.id}",
         "client_id": f"app-{shop.id}",

@@ -38,6 +38,7 @@ class Attempt:
     headers: Headers
     their_body: bytes | None = None
     nobodys_body: bytes | None = None
+    said: tuple[str, str] | None = None  # what differs between the two, where a refusal may repeat it
 
 
 @dataclass
@@ -64,7 +65,8 @@ class Wall:
         theirs, nobodys = reversed(answers) if turned else answers
         self.tried += 2
         self.leaks(theirs, attempt.theirs, attempt.their_body)
-        if _seen(theirs, *asked[0]) != _seen(nobodys, *asked[1]):
+        their_word, nobodys_word = attempt.said or ("", "")
+        if _seen(theirs, their_word) != _seen(nobodys, nobodys_word):
             self.wrong.append(f"told apart: {attempt} -> {theirs} / {nobodys}"[:1500])
 
     async def look(self, target: str) -> None:
@@ -83,14 +85,16 @@ class Wall:
                 self.wrong.append(f"leaked {secret!r}: {target} -> {answer}"[:800])
 
 
-def _seen(answer: Answer, target: str, body: bytes | None) -> Any:
-    """What a caller can tell an answer by: of a success, the types of its values; of a refusal, all of it."""
+def _seen(answer: Answer, word: str) -> Any:
+    """What a caller can tell an answer by: of a success, the types of its values; of a refusal, all but their word."""
     headers = {name: value for name, value in answer.headers.items() if name not in UNIQUE}
     try:
         found = answer.json
     except ValueError:
         return answer.status, headers, answer.body
-    return answer.status, headers, _shape(found) if answer.status < 300 else found
+    if answer.status < 300:
+        return answer.status, headers, _shape(found)
+    return answer.status, headers, orjson.loads(answer.body.replace(word.encode(), b"")) if word else found
 
 
 def _shape(value: Json, name: str = "") -> Json:
@@ -131,6 +135,8 @@ def _by_path(wall: Wall, route: Route, name: str) -> Attempt:
         theirs, nobodys = str(wall.other.things[f"{whose}_store"]), str(wall.chance.randrange(10**8, 10**9))
     elif name in ("code", "type"):
         theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none-{wall.chance.randrange(10**5, 10**6)}"
+    elif name == "name":
+        theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none_{wall.chance.randrange(10**5, 10**6)}"
     elif name == "customer_id":
         theirs = str(wall.other.things[name] + wall.chance.randrange(5))
         nobodys = str(wall.chance.randrange(2**52, 2**53))
@@ -185,6 +191,11 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
         theirs["own_code"],
         lambda: f"none-{chance.randrange(10**5, 10**6)}",
     )
+    for path, body in (
+        ("/v1/customers", lambda value: known | {"attributes": {value: "M"}}),
+        ("/v1/customers/search", lambda value: {"conditions": [{"name": value, "value": "M"}]}),
+    ):
+        yield "POST", path, body, theirs["own_name"], lambda: f"none_{chance.randrange(10**5, 10**6)}"
     yield "POST", "/v1/customers", lambda value: known | {"store_id": value}, theirs["copied_store"], number
     order = known | {"status": "created", "amount_fen": 1}
     yield "POST", "/v1/orders", lambda value: order | {"order_no": value}, theirs["order_no"], _fresh(chance, "E-9")
@@ -216,7 +227,9 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
 
 def _by_body(wall: Wall, method: str, path: str, body: Any, theirs: Any, nobodys: Any) -> Attempt:
     headers = [wall.mine.key, JSON]
-    return Attempt(method, path, path, headers, orjson.dumps(body(theirs)), orjson.dumps(body(nobodys())))
+    nobody = nobodys()
+    said = (theirs, nobody) if theirs == wall.other.things["own_name"] else None
+    return Attempt(method, path, path, headers, orjson.dumps(body(theirs)), orjson.dumps(body(nobody)), said)
 
 
 def _facade(wall: Wall) -> Iterator[tuple[str, Any, Any, Any]]:

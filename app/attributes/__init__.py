@@ -1,0 +1,1 @@
+"""Custom attributes: what a shop declares that it keeps of its customers, and the values, typed and classed."""
