@@ -8,6 +8,7 @@ import app.consent.router
 import app.customers.router
 import app.directory.router
 import app.events.router
+import app.exports.router
 import app.orders.router
 import app.overview.router
 import app.push.receiver
@@ -29,6 +30,7 @@ V1: tuple[APIRouter, ...] = (
     app.scoring.router.router,
     app.refresh.router.router,
     app.touches.router.router,
+    app.exports.router.router,
     app.webhooks.router.router,
     app.push.router.router,
     app.changes.router.router,

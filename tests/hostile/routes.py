@@ -41,6 +41,8 @@ _KNOWN: dict[str, Json] = {
     "body": "Hello {name}",
     "store_id": 7,
     "audience": {"customer_ids": [1]},
+    "filters": {"store_id": 7},
+    "columns": ["id"],
     "limits": AS_FAST_AS_IT_GOES,
 }
 
