@@ -1,6 +1,6 @@
 """The events room's SQL: a key is claimed once, and what was claimed is written as one set."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.db import Connection, Row, Rows, columns, statement, unnest
-from app.core.ids import new_id
+from app.core.ids import new_ids
 from app.events.models import event_keys, event_types, invalid_events
 
 KEYS_BELL: Final = "event_keys"  # nobody rings it: expired keys are found at every poll
@@ -39,7 +39,7 @@ CLAIM_KEYS = statement(
         from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id) order by event_id
         on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
         where k.received_at < :expired
-        returning event_id, id
+        returning event_id
         """
     )
 )
@@ -139,17 +139,20 @@ DECLARED = statement(
 DROP_TYPE = statement(text("delete from event_types where shop_id = :shop_id and type = :type"))
 
 
-async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Iterable[str]) -> dict[str, UUID]:
+async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Collection[str]) -> dict[str, UUID]:
     """Take the keys that nobody has used in the last 30 days. Returns the id of the event to keep under each."""
-    wanted = [(event_id, new_id()) for event_id in event_ids]
+    wanted = dict(zip(event_ids, new_ids(len(event_ids)), strict=True))
     rows = await db.fetch(
         CLAIM_KEYS,
         shop_id=shop_id,
         moment=moment,
         expired=moment - timedelta(days=KEY_DAYS),
-        **columns(("event_ids", "ids"), wanted),
+        event_ids=wanted.keys(),
+        ids=wanted.values(),
     )
-    return {row["event_id"]: row["id"] for row in rows}
+    if len(rows) == len(wanted):
+        return wanted
+    return {event_id: wanted[event_id] for (event_id,) in rows}
 
 
 async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> dict[str, UUID]:
@@ -160,8 +163,10 @@ async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> d
     return {row["event_id"]: row["id"] for row in rows}
 
 
-async def declared(db: Connection, shop_id: int, types: Iterable[str]) -> dict[str, Any]:
+async def declared(db: Connection, shop_id: int, types: Collection[str]) -> dict[str, Any]:
     """What the shop declares for these types."""
+    if not types:
+        return {}
     rows = await db.fetch(DECLARED, shop_id=shop_id, types=list(types))
     return {row["type"]: row["properties"] for row in rows}
 

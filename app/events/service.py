@@ -1,8 +1,8 @@
 """Events in: each is kept once, for the person who is found or made, or aside where it does not fit its declaration."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -13,21 +13,35 @@ from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
 from app.customers.batches import RowError
-from app.customers.schemas import IdentityWrite
 from app.customers.service import Outcome, Write
 from app.events import repository
 from app.events.declarations import BUILT_IN, Problem, problem
 from app.events.errors import EventNotFound, EventTypeBuiltIn, EventTypeNotFound
-from app.events.schemas import EventResult, EventTypeWrite, EventWrite, ReplayResult
+from app.events.schemas import EventTypeWrite, EventWrite, ReplayResult
 
 PROPERTIES: Final = "invalid_events.properties"
 _AHEAD: Final = timedelta(minutes=5)  # clocks that are this far ahead are believed
 _FORGET_LIMIT: Final = 1000
 
+Names: TypeAlias = tuple[tuple[str, str, str], ...]  # kind, scope and value of each identity
+
+
+class Result(NamedTuple):
+    """What became of an event: created, duplicate or invalid; the id of what is kept; what is wrong with it."""
+
+    status: Literal["created", "duplicate", "invalid"]
+    id: UUID | None
+    problem: Problem | None = None
+
+
+class _Person(NamedTuple):
+    customer_id: int
+    brought_by: bytes  # where the first identity is found
+
 
 async def put_events(
     db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]
-) -> tuple[list[EventResult], list[int]]:
+) -> tuple[list[Result], list[int]]:
     """Keep the events whose `event_id` is new.
 
     Returns: each row's result in its place, and the customers whose events were kept.
@@ -38,31 +52,29 @@ async def put_events(
     for index, event in enumerate(events):
         first.setdefault(event.event_id, index)
     claimed = await repository.claim_keys(db, shop.id, moment, first)
-    kept = [events[index] for event_id, index in first.items() if event_id in claimed]
-    owners = await _owners(db, shop, ids, kept)
-    declared = await repository.declared(db, shop.id, {event.type for event in kept} - BUILT_IN)
-    problems = [problem(event.type, event.properties, declared.get(event.type)) for event in kept]
+    kept = [(index, events[index]) for event_id, index in first.items() if event_id in claimed]
+    people = await _people(db, shop, ids, [event for _, event in kept])
+    declared = await repository.declared(db, shop.id, {event.type for _, event in kept} - BUILT_IN)
     valid: list[tuple[Any, ...]] = []
     invalid: list[tuple[Any, ...]] = []
-    results: dict[int, EventResult] = {}
-    for event, found in zip(kept, problems, strict=True):
-        id_, owner = claimed[event.event_id], owners[tuple(event.identities)]
+    results: list[Result | None] = [None] * len(events)
+    for index, event in kept:
+        id_, person = claimed[event.event_id], people[_names(event)]
+        found = problem(event.type, event.properties, declared.get(event.type))
         if found is None:
-            valid.append(_row(shop, event, id_, owner, moment, event.properties))
+            valid.append(_row(shop, event, id_, person, moment, event.properties))
+            results[index] = Result("created", id_)
         else:
             sealed = shop.keys.seal(PROPERTIES, orjson.dumps(event.properties).decode())
-            row = _row(shop, event, id_, owner, moment, sealed)
+            row = _row(shop, event, id_, person, moment, sealed)
             invalid.append((*row, event.event_id, found._asdict()))
-        results[first[event.event_id]] = EventResult(
-            status="created" if found is None else "invalid", id=id_, error=_error(found)
-        )
+            results[index] = Result("invalid", id_, found)
     await repository.add(db, shop.id, moment, valid=valid, invalid=invalid)
     before = await repository.find_keys(db, shop.id, [event_id for event_id in first if event_id not in claimed])
-    known = claimed | before
+    known = claimed | before if before else claimed
     return [
-        results.get(index) or EventResult(status="duplicate", id=known.get(event.event_id))
-        for index, event in enumerate(events)
-    ], sorted(set(owners.values()))
+        result or Result("duplicate", known.get(event.event_id)) for result, event in zip(results, events, strict=True)
+    ], sorted({person.customer_id for person in people.values()})
 
 
 async def replay(db: Connection, shop: Shop, id_: UUID) -> tuple[ReplayResult, int]:
@@ -85,7 +97,7 @@ async def replay(db: Connection, shop: Shop, id_: UUID) -> tuple[ReplayResult, i
         await db.execute(repository.MAKE_VALID, shop_id=shop.id, id=id_, properties=properties)
         return ReplayResult(id=id_, state="valid", reason=None), row["customer_id"]
     await db.execute(repository.SAY_WHY, shop_id=shop.id, id=id_, reason=found._asdict())
-    return ReplayResult(id=id_, state="invalid", reason=_error(found)), row["customer_id"]
+    return ReplayResult(id=id_, state="invalid", reason=RowError(**found._asdict())), row["customer_id"]
 
 
 def opened(shop: Shop, row: Row) -> dict[str, Any]:
@@ -114,28 +126,31 @@ async def forget_keys(db: Connection, shop: Shop) -> int:
     return await db.execute(repository.FORGET_KEYS, shop_id=shop.id, limit=_FORGET_LIMIT)
 
 
-async def _owners(
-    db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]
-) -> dict[tuple[IdentityWrite, ...], int]:
-    """Whose events these are, by their identities.
+async def _people(db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]) -> dict[Names, _Person]:
+    """Whose events these are, by what their identities say.
 
     A visitor who turns out to be a customer that is known already names two people: the first identity decides, because
     an event must not be lost to a question that only a merge can answer.
     """
-    found = await _found(db, shop, ids, (tuple(event.identities) for event in events))
-    torn = [identities for identities, person in found.items() if person.error is not None]
+    # A visit is several events of one person: whoever it is, is looked for once.
+    wanted = {_names(event): event.identities for event in events}
+    outcomes = await customers.upsert(db, shop, ids, [Write(identities) for identities in wanted.values()])
+    found = dict(zip(wanted, outcomes, strict=True))
+    torn = [names for names, person in found.items() if person.error is not None]
     if torn:
-        alone = await _found(db, shop, ids, (identities[:1] for identities in torn))
-        found |= {identities: alone[identities[:1]] for identities in torn}
-    return {identities: _owner(person) for identities, person in found.items()}
+        alone = {names[:1]: wanted[names][:1] for names in torn}
+        again = await customers.upsert(db, shop, ids, [Write(identities) for identities in alone.values()])
+        decided = dict(zip(alone, again, strict=True))
+        found |= {names: decided[names[:1]] for names in torn}
+    return {
+        names: _Person(_owner(found[names]), customers.value_hash(shop, identities[0]))
+        for names, identities in wanted.items()
+    }
 
 
-async def _found(
-    db: Connection, shop: Shop, ids: CustomerIds, wanted: Iterable[tuple[IdentityWrite, ...]]
-) -> dict[tuple[IdentityWrite, ...], Outcome]:
-    """Find or make whoever holds the identities; the same ones are one write."""
-    writes = {identities: Write(identities) for identities in wanted}
-    return dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values())), strict=True))
+def _names(event: EventWrite) -> Names:
+    """The identities as a key: their values say less, and are compared sooner, than the models do."""
+    return tuple([(identity.kind, identity.scope, identity.value) for identity in event.identities])
 
 
 def _owner(person: Outcome) -> int:
@@ -143,24 +158,21 @@ def _owner(person: Outcome) -> int:
     return person.customer_id
 
 
-def _row(shop: Shop, event: EventWrite, id_: UUID, owner: int, moment: datetime, properties: Any) -> tuple[Any, ...]:
+def _row(
+    shop: Shop, event: EventWrite, id_: UUID, person: _Person, moment: datetime, properties: Any
+) -> tuple[Any, ...]:
     """A row of EVENT_ARRAYS."""
     said = clock.localise(event.occurred_at, shop.zone)
     ahead = said > moment + _AHEAD
-    brought_by = event.identities[0]
     return (
         id_,
         moment if ahead else said,
         said if ahead else None,
-        owner,
-        brought_by.kind,
-        customers.value_hash(shop, brought_by),
+        person.customer_id,
+        event.identities[0].kind,
+        person.brought_by,
         event.type,
         properties,
         event.store_id,
         event.source,
     )
-
-
-def _error(found: Problem | None) -> RowError | None:
-    return RowError(**found._asdict()) if found else None
