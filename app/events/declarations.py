@@ -94,6 +94,8 @@ def _unfit_for_any(name: str, value: Any) -> Problem | None:
         return Problem(
             "property_name", f"{detail} or address of a person; rename it and send a new event", "properties"
         )
+    if type(value) is bool:
+        return None
     field = f"properties.{name}"
     if type(value) in (list, dict):
         detail = f"The property {name} is {kind_of(value)}; send a new event with text, a number or a boolean in it"

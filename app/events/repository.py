@@ -34,12 +34,17 @@ INVALID_ARRAYS: Final = EVENT_ARRAYS | {"properties": "bytea", "event_id": "text
 CLAIM_KEYS = statement(
     text(
         """
-        insert into event_keys as k (shop_id, event_id, id, received_at)
-        select :shop_id, event_id, id, :moment
-        from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id) order by event_id
-        on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
-        where k.received_at < :expired
-        returning event_id
+        with wanted as (
+            select event_id, id from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id)
+        ),
+        claimed as (
+            insert into event_keys as k (shop_id, event_id, id, received_at)
+            select :shop_id, event_id, id, :moment from wanted order by event_id
+            on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
+            where k.received_at < :expired
+            returning event_id
+        )
+        select event_id from wanted except select event_id from claimed
         """
     )
 )
@@ -142,17 +147,17 @@ DROP_TYPE = statement(text("delete from event_types where shop_id = :shop_id and
 async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Collection[str]) -> dict[str, UUID]:
     """Take the keys that nobody has used in the last 30 days. Returns the id of the event to keep under each."""
     wanted = dict(zip(event_ids, new_ids(len(event_ids)), strict=True))
-    rows = await db.fetch(
+    # Told are those that others hold: mostly none.
+    for (event_id,) in await db.fetch(
         CLAIM_KEYS,
         shop_id=shop_id,
         moment=moment,
         expired=moment - timedelta(days=KEY_DAYS),
         event_ids=wanted.keys(),
         ids=wanted.values(),
-    )
-    if len(rows) == len(wanted):
-        return wanted
-    return {event_id: wanted[event_id] for (event_id,) in rows}
+    ):
+        del wanted[event_id]
+    return wanted
 
 
 async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> dict[str, UUID]:

@@ -56,7 +56,7 @@ async def put_event(call: Sender, body: EventWrite) -> EventResult:
 @router.post("/events/batch", response_model=EventBatchResult)
 async def put_events(call: Sender, body: EventBatch) -> Response:
     """Tell of up to 1,000 events; each row answers for itself."""
-    rows, refused = valid_rows(_MANY, _ONE, body.events)
+    rows, refused = valid_rows(_MANY, _ONE, body.events, {})
     results, owners = await service.put_events(call.db, call.shop, call.ids, [row for _, row in rows])
     call.visit.concerns(owners)
     return _batch_response(len(body.events), [index for index, _ in rows], results, refused)

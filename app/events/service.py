@@ -13,6 +13,7 @@ from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
 from app.customers.batches import RowError
+from app.customers.schemas import IdentityWrite
 from app.customers.service import Outcome, Write
 from app.events import repository
 from app.events.declarations import BUILT_IN, Problem, problem
@@ -59,7 +60,7 @@ async def put_events(
     invalid: list[tuple[Any, ...]] = []
     results: list[Result | None] = [None] * len(events)
     for index, event in kept:
-        id_, person = claimed[event.event_id], people[_names(event)]
+        id_, person = claimed[event.event_id], people[id(event.identities)]
         found = problem(event.type, event.properties, declared.get(event.type))
         if found is None:
             valid.append(_row(shop, event, id_, person, moment, event.properties))
@@ -126,14 +127,14 @@ async def forget_keys(db: Connection, shop: Shop) -> int:
     return await db.execute(repository.FORGET_KEYS, shop_id=shop.id, limit=_FORGET_LIMIT)
 
 
-async def _people(db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]) -> dict[Names, _Person]:
-    """Whose events these are, by what their identities say.
+async def _people(db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite]) -> dict[int, _Person]:
+    """Whose events these are, by the Python identity of their list of identities: a visit's events share one.
 
     A visitor who turns out to be a customer that is known already names two people: the first identity decides, because
     an event must not be lost to a question that only a merge can answer.
     """
-    # A visit is several events of one person: whoever it is, is looked for once.
-    wanted = {_names(event): event.identities for event in events}
+    named = {id(event.identities): event.identities for event in events}
+    wanted = {_names(identities): identities for identities in named.values()}
     outcomes = await customers.upsert(db, shop, ids, [Write(identities) for identities in wanted.values()])
     found = dict(zip(wanted, outcomes, strict=True))
     torn = [names for names, person in found.items() if person.error is not None]
@@ -142,15 +143,16 @@ async def _people(db: Connection, shop: Shop, ids: CustomerIds, events: Sequence
         again = await customers.upsert(db, shop, ids, [Write(identities) for identities in alone.values()])
         decided = dict(zip(alone, again, strict=True))
         found |= {names: decided[names[:1]] for names in torn}
-    return {
+    people = {
         names: _Person(_owner(found[names]), customers.value_hash(shop, identities[0]))
         for names, identities in wanted.items()
     }
+    return {number: people[_names(identities)] for number, identities in named.items()}
 
 
-def _names(event: EventWrite) -> Names:
+def _names(identities: Sequence[IdentityWrite]) -> Names:
     """The identities as a key: their values say less, and are compared sooner, than the models do."""
-    return tuple([(identity.kind, identity.scope, identity.value) for identity in event.identities])
+    return tuple([(identity.kind, identity.scope, identity.value) for identity in identities])
 
 
 def _owner(person: Outcome) -> int:
