@@ -10,6 +10,7 @@ import app.customers.merging.router
 import app.customers.router
 import app.directory.router
 import app.events.router
+import app.exports.router
 import app.orders.router
 import app.overview.router
 import app.push.receiver
@@ -33,6 +34,7 @@ V1: tuple[APIRouter, ...] = (
     app.scoring.router.router,
     app.refresh.router.router,
     app.touches.router.router,
+    app.exports.router.router,
     app.webhooks.router.router,
     app.push.router.router,
     app.changes.router.router,

@@ -21,7 +21,7 @@ _NEW_MOBILES: Final = 15_600_000_000
 def run(plan: Plan) -> list[Figure]:
     """Customers and orders taken in a second, as a share of the bare ones."""
     with stage.up(plan) as place:
-        ours, bare, people = place.run(lambda: _prepare(place, plan.population(10_000, 50_000)))
+        ours, bare, people = place.run(lambda: prepare(place, plan.population(10_000, 50_000)))
         service_port, bare_port = place.serve(), place.serve_bare(bare.shop.id)
         random, numbers = Random(2), itertools.count()  # noqa: S311 repeatable, protects nothing
         figures = []
@@ -30,15 +30,16 @@ def run(plan: Plan) -> list[Figure]:
             ("orders", _orders(random, numbers, people), b'"created":1000,'),
         ):
             real = side(
-                place, "service", service_port, _batches(f"/v1/{what}/batch", what, rows, ours), marker, work=ROWS
+                place, "service", service_port, batches(f"/v1/{what}/batch", what, rows, ours), marker, work=ROWS
             )
-            plain = side(place, "bare", bare_port, _batches(f"/{what}/batch", what, rows, bare), marker, work=ROWS)
+            plain = side(place, "bare", bare_port, batches(f"/{what}/batch", what, rows, bare), marker, work=ROWS)
             rounds = place.run(partial(take_turns, real, plain, plan))
             figures.append(ratio_figure(f"batch: {what}", rounds, 0.5, what))
         return figures
 
 
-async def _prepare(place: Stage, count: int) -> tuple[Tenant, Tenant, population.People]:
+async def prepare(place: Stage, count: int) -> tuple[Tenant, Tenant, population.People]:
+    """Two shops with the same people: one sealed, one plain."""
     ours, bare = await place.open_shop("service"), await place.open_shop("bare")
     people = await population.people(place, ours, count)
     await population.people(place, bare, count, writer=population.plain())
@@ -46,7 +47,9 @@ async def _prepare(place: Stage, count: int) -> tuple[Tenant, Tenant, population
     return ours, bare, people
 
 
-def _batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenant) -> Callable[[], bytes]:
+def batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenant) -> Callable[[], bytes]:
+    """Makes requests of a thousand rows each."""
+
     def make() -> bytes:
         body = orjson.dumps({what: list(itertools.islice(rows, ROWS))})
         return client.request("POST", path, body, bearer=tenant.api_key)

@@ -21,6 +21,9 @@ from app.core.db import Connection
 from app.core.errors import DatabaseUnavailable
 from app.events import repository as events
 from app.events.service import forget_keys
+from app.exports import jobs as export_jobs
+from app.exports import repository as exports
+from app.exports import service as exporting
 from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
@@ -54,8 +57,9 @@ class House:
         handlers: dict[str, jobs.Handler] = {
             rescore.KIND: rescore.run,
             PLANNING: plan_touches,
-            rekey.KIND: rekey.run,
             REMOVE_VALUES: remove_values,
+            exporting.JOB: partial(export_jobs.run, keep_hours=settings.export_keep_hours),
+            rekey.KIND: rekey.run,
         }
         self.deliverer = Deliverer(
             self.entry,
@@ -77,6 +81,7 @@ class House:
                 touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
                 changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(fan_out, self.entry)),
                 events.KEYS_BELL: Work(events.HAS_EXPIRED_KEYS, partial(_forget_keys, self.entry)),
+                exports.EXPORTS_BELL: Work(exports.HAS_EXPIRED, partial(_forget_exports, self.entry)),
                 push.PUSH_BELL: Work(push.HAS_DUE, partial(apply_due, self.entry)),
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
                 queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
@@ -130,6 +135,10 @@ async def _settle_refunds(entry: Entry, shop_id: int) -> int:
 
 async def _forget_keys(entry: Entry, shop_id: int) -> int:
     return await in_shop(entry, shop_id, forget_keys)
+
+
+async def _forget_exports(entry: Entry, shop_id: int) -> int:
+    return await in_shop(entry, shop_id, exporting.forget)
 
 
 async def _seal_log(entry: Entry, shop_id: int) -> int:

@@ -95,6 +95,21 @@ FINISH = statement(
 )
 
 
+# Behind whatever else is due: the rows claimed first are those that have waited longest.
+PAUSE = statement(
+    text(
+        """
+        update queued_jobs set state = 'queued', due_at = :moment, lease_until = null
+        where shop_id = :shop_id and id = :id and attempt = :attempt and state = 'running'
+        """
+    )
+)
+
+
+class Paused(Exception):
+    """Raised by a handler that has reported how far it is and lets the shop's other jobs go first."""
+
+
 class LeaseLost(Exception):
     """Another worker has taken over; this one's result is refused."""
 
@@ -201,6 +216,10 @@ async def run_due(entry: Entry, shop_id: int, handlers: Mapping[str, Handler], *
     state, result, failure = "done", None, None
     try:
         result = await handlers[row["kind"]](lease)
+    except Paused:
+        async with entry.database.transaction(shop_id) as db:
+            await db.execute(PAUSE, shop_id=shop_id, id=row["id"], attempt=row["attempt"], moment=clock.now())
+        return 1
     except LeaseLost:
         log.warning("job_lease_lost", job_id=str(row["id"]))
         return 1

@@ -1,7 +1,7 @@
 """import, export, rescore: an operator's work with data, through the same public calls as everyone's."""
 
 import asyncio
-import csv
+import os
 import sys
 import time
 from datetime import datetime
@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import httpx
-import orjson
 import typer
 
 from app.cli.console import fail, print_json, progress_bar, say
 from app.cli.environment import demo_facts
+from app.exports.schemas import Format, Kind
 from app.imports import customer_rows, order_rows, service
 from app.imports.errors import ImportRefused
-from app.imports.report import harmless
 from app.imports.service import ImportResult
 
 imports = typer.Typer(help="Read customers or orders from a CSV file.", no_args_is_help=True)
-exports = typer.Typer(help="Write data to a file.", no_args_is_help=True)
 
 Url = Annotated[str | None, typer.Option("--url", envvar="KEHU_URL", help="Where Kehu answers; default: the demo here")]
 ApiKey = Annotated[str | None, typer.Option(envvar="KEHU_API_KEY", help="An API key; default: the demo's here")]
@@ -87,44 +85,74 @@ def rescore(
         raise typer.Exit(1)
 
 
-@exports.command("scores")
-def export_scores(
-    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output")] = None,
-    run: Annotated[str | None, typer.Option(help="Run id; default: the live scores")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of NDJSON")] = False,
+def export(
+    kind: Annotated[Kind, typer.Argument(help="What to write")],
+    file: Annotated[Path | None, typer.Argument(help="The file; default: standard output")] = None,
+    format: Annotated[Format, typer.Option(help="ndjson, or csv for spreadsheets")] = "ndjson",
+    filters: Annotated[
+        list[str] | None, typer.Option("--filter", help="Such as tier=vip or paid_from=2026-01-01T00:00:00; repeatable")
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="These, comma-separated, in this order; default: all")] = None,
+    unmasked: Annotated[bool, typer.Option("--unmasked", help="Personal fields as they are; needs --reason")] = False,
+    reason: Annotated[str | None, typer.Option(help="Why unmasked; kept with the export")] = None,
+    run: Annotated[str | None, typer.Option(help="scores only: those of a run as of a day, as NDJSON")] = None,
     url: Url = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Everyone's scores, one line each. External ids are masked unless the key holds pii:read."""
+    """Write a shop's rows to a file. Personal fields are masked, unless told otherwise with a reason."""
+    if run and (kind != "scores" or format != "ndjson" or filters or columns or unmasked):
+        fail("--run goes with scores alone, as NDJSON", 2)
+    asked: dict[str, Any] = {"kind": kind, "format": format, "unmasked": unmasked, "reason": reason}
+    asked["columns"] = columns.split(",") if columns else None
+    asked["filters"] = dict(_filter(text) for text in filters or ())
+    with _client(url, api_key) as http:
+        if run:
+            fetched = _fetch(http, "/v1/scores/export", {"run": run}, file)
+            say(f"{fetched} bytes")
+            return
+        made = _answer(http.post("/v1/exports", json=asked))
+        place = f"/v1/exports/{made['id']}"
+        try:
+            with progress_bar(kind) as update:
+                while made["state"] in ("queued", "running"):
+                    time.sleep(_POLL_SECONDS)
+                    made = _answer(http.get(place))
+                    update(made["scanned"], made["total"])
+            if made["state"] != "done":
+                fail(f"the export {made['id']} is {made['state']}")
+            _fetch(http, f"{place}/content", {}, file)
+        finally:
+            http.delete(place)  # fetched, or given up: nobody needs the copy there
+    say(f"{made['rows']} rows")
+
+
+def _filter(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        fail(f"--filter {text}: write name=value", 2)
+    return name, value
+
+
+def _fetch(http: httpx.Client, path: str, params: dict[str, str], file: Path | None) -> int:
+    """Stream an answer into a file that only its owner reads, and that is there once it is whole. Returns its bytes."""
     count = 0
-    with (
-        _client(url, api_key) as http,
-        http.stream("GET", "/v1/scores/export", params={"run": run} if run else {}, timeout=None) as response,
-    ):
+    part = file.with_name(f"{file.name}.part") if file else None
+    with http.stream("GET", path, params=params, timeout=None) as response:
         if response.status_code != 200:
             response.read()
             _answer(response)
-        target = out.open("w", newline="", encoding="utf-8") if out else sys.stdout
+        own = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        target = os.fdopen(os.open(part, own, 0o600), "wb") if part else sys.stdout.buffer
         try:
-            writer = csv.writer(target)
-            for line in response.iter_lines():
-                count += 1
-                if not as_csv:
-                    target.write(line + "\n")
-                    continue
-                row = orjson.loads(line)
-                if count == 1:
-                    writer.writerow(row)
-                writer.writerow(map(_cell, row.values()))
+            for piece in response.iter_bytes():
+                target.write(piece)
+                count += len(piece)
         finally:
-            if out:
+            if part:
                 target.close()
-    say(f"{count} customers")
-
-
-def _cell(value: Any) -> Any:
-    """A spreadsheet would run a text that starts like a formula."""
-    return harmless(value) if isinstance(value, str) else value
+    if part and file:
+        part.replace(file)
+    return count
 
 
 def _import(

@@ -24,12 +24,12 @@ app.command()(run.migrate)
 app.command()(run.openapi)
 app.command()(doctor.doctor)
 app.command()(data.rescore)
+app.command()(data.export)
 app.add_typer(shops.shop, name="shop")
 app.add_typer(shops.client, name="client")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(data.imports, name="import")
-app.add_typer(data.exports, name="export")
 
 
 def main() -> None:

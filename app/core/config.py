@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     worker_queue: str = "kehu:bell"
     refresh_batch: int = Field(default=1000, ge=1, le=10_000)
     lease_seconds: float = Field(default=30.0, gt=0)
+    export_keep_hours: float = Field(default=72.0, gt=0, le=8760, description="How long an export can be fetched")
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = True

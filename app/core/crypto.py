@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
+from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -70,6 +71,24 @@ class PersonKey:
         return unseal(self._box, sealed, self._place + column.encode()).decode()
 
 
+class FileKey:
+    """Seals the parts of one file, each bound to its place. With its key destroyed, the file is gone at once."""
+
+    __slots__ = ("_box", "_place")
+
+    def __init__(self, key: bytes, shop_id: int, file_id: UUID) -> None:
+        self._box = AESGCM(key)
+        self._place = b"%d|file|%s|" % (shop_id, file_id.bytes)
+
+    def seal(self, part: int, plain: bytes) -> bytes:
+        """One part, counted from 0."""
+        return seal(self._box, 1, plain, self._place + b"%d" % part)
+
+    def open(self, part: int, sealed: bytes) -> bytes:
+        """Raises CannotOpen."""
+        return unseal(self._box, sealed, self._place + b"%d" % part)
+
+
 class ShopKeys:
     """One shop's key ring, unwrapped: data keys by version, and the key of its blind indexes."""
 
@@ -104,6 +123,15 @@ class ShopKeys:
         """The person key from its wrapped form. Raises CannotOpen."""
         key = unseal(self._box(wrapped), wrapped, self._person(customer_id))
         return PersonKey(key, self.shop_id, customer_id)
+
+    def new_file(self, column: str, file_id: UUID) -> tuple[FileKey, bytes]:
+        """A fresh key for the parts of a file, and its sealed form to store in a column of the shop's own."""
+        key = os.urandom(_KEY)
+        return FileKey(key, self.shop_id, file_id), self.seal(column, key.hex())
+
+    def file(self, column: str, file_id: UUID, sealed: bytes) -> FileKey:
+        """The file's key from its sealed form. Raises CannotOpen."""
+        return FileKey(bytes.fromhex(self.open(column, sealed)), self.shop_id, file_id)
 
     def rewrap(self, customer_id: int, wrapped: bytes) -> bytes:
         """A person key wrapped under the current version; the fields that it seals stay as they are."""

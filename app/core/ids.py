@@ -24,6 +24,18 @@ def new_id() -> UUID:
     return UUID(bytes=bytes(random))
 
 
+def new_ids(count: int) -> list[UUID]:
+    """So many at once, in no order among themselves: one look at the clock and one at the kernel's randomness."""
+    moment = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | 0x2 << 62
+    random = os.urandom(10 * count)
+    return [UUID(int=moment | _marked(random[at : at + 10])) for at in range(0, 10 * count, 10)]
+
+
+def _marked(random: bytes) -> int:
+    """Ten random bytes without the six bits that say version and variant."""
+    return int.from_bytes(random, "big") & 0x0FFF_3FFF_FFFF_FFFF_FFFF
+
+
 def derived_id(*parts: object) -> UUID:
     """The same parts give the same id: what makes a second touch or delivery impossible."""
     return uuid5(_NAMESPACE, "\x1f".join(map(str, parts)))

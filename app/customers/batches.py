@@ -47,11 +47,11 @@ class BatchResult(BaseModel):
 
 
 def valid_rows(
-    many: TypeAdapter[list[M]], one: TypeAdapter[M], rows: Sequence[Any]
+    many: TypeAdapter[list[M]], one: TypeAdapter[M], rows: Sequence[Any], context: Any = None
 ) -> tuple[list[tuple[int, M]], dict[int, RowError]]:
-    """The rows that validate with their places, and why the others do not."""
+    """The rows that validate with their places, and why the others do not. `context`: for the model's validators."""
     try:
-        return list(enumerate(many.validate_python(rows))), {}
+        return list(enumerate(many.validate_python(rows, context=context))), {}
     except ValidationError:
         pass  # find out which: the usual batch is all good and never comes here
     good: list[tuple[int, M]] = []

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 Kind = Literal["text", "integer", "number", "boolean", "date", "datetime"]
@@ -13,6 +14,10 @@ BUILT_IN: Final = frozenset(("view", "cart", "favourite", "consult", "visit", "c
 NAME: Final = r"^[^\W\d_][\w.-]{0,63}$"
 
 _NAME: Final = re.compile(NAME)
+_NAME_LIMIT: Final = 64
+# Nearly every value is too short or too small to be a number, and no address without its sign.
+_MOBILE_DIGITS: Final = 11
+_FIRST_MOBILE: Final = 13_000_000_000
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATETIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*", re.ASCII)
 # Digits that go on to either side are an order number, and those behind a decimal point an amount.
@@ -61,6 +66,11 @@ def kind_of(value: Any) -> str:
 
 def is_tellable(name: str) -> bool:
     """Whether a property's name may be repeated: it is one, and no personal value in its place."""
+    return len(name) <= _NAME_LIMIT and _is_tellable(name)
+
+
+@lru_cache(maxsize=4096)
+def _is_tellable(name: str) -> bool:
     return _NAME.fullmatch(name) is not None and not looks_personal(name)
 
 
@@ -68,10 +78,14 @@ def looks_personal(value: Any) -> bool:
     """Whether there is a Chinese mobile number or an e-mail address in it, however it is written."""
     if type(value) is float and value.is_integer():
         value = int(value)
-    if type(value) not in (str, int):
+    if type(value) is int:
+        return abs(value) >= _FIRST_MOBILE and _MOBILE.search(str(value)) is not None
+    if type(value) is not str:
         return False
-    text = unicodedata.normalize("NFKC", str(value))
-    return _MOBILE.search(text) is not None or _EMAIL.search(text) is not None
+    text = value if value.isascii() else unicodedata.normalize("NFKC", value)
+    if "@" in text and _EMAIL.search(text) is not None:
+        return True
+    return len(text) >= _MOBILE_DIGITS and _MOBILE.search(text) is not None
 
 
 def _unfit_for_any(name: str, value: Any) -> Problem | None:
@@ -80,6 +94,8 @@ def _unfit_for_any(name: str, value: Any) -> Problem | None:
         return Problem(
             "property_name", f"{detail} or address of a person; rename it and send a new event", "properties"
         )
+    if type(value) is bool:
+        return None
     field = f"properties.{name}"
     if type(value) in (list, dict):
         detail = f"The property {name} is {kind_of(value)}; send a new event with text, a number or a boolean in it"

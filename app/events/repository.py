@@ -1,6 +1,6 @@
 """The events room's SQL: a key is claimed once, and what was claimed is written as one set."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from app.core.db import Connection, Row, Rows, columns, statement, unnest
-from app.core.ids import new_id
+from app.core.ids import new_ids
 from app.events.models import event_keys, event_types, invalid_events
 
 KEYS_BELL: Final = "event_keys"  # nobody rings it: expired keys are found at every poll
@@ -34,12 +34,17 @@ INVALID_ARRAYS: Final = EVENT_ARRAYS | {"properties": "bytea", "event_id": "text
 CLAIM_KEYS = statement(
     text(
         """
-        insert into event_keys as k (shop_id, event_id, id, received_at)
-        select :shop_id, event_id, id, :moment
-        from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id) order by event_id
-        on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
-        where k.received_at < :expired
-        returning event_id, id
+        with wanted as (
+            select event_id, id from unnest(cast(:event_ids as text[]), cast(:ids as uuid[])) as t (event_id, id)
+        ),
+        claimed as (
+            insert into event_keys as k (shop_id, event_id, id, received_at)
+            select :shop_id, event_id, id, :moment from wanted order by event_id
+            on conflict (shop_id, event_id) do update set id = excluded.id, received_at = excluded.received_at
+            where k.received_at < :expired
+            returning event_id
+        )
+        select event_id from wanted except select event_id from claimed
         """
     )
 )
@@ -150,17 +155,20 @@ DECLARED = statement(
 DROP_TYPE = statement(text("delete from event_types where shop_id = :shop_id and type = :type"))
 
 
-async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Iterable[str]) -> dict[str, UUID]:
+async def claim_keys(db: Connection, shop_id: int, moment: datetime, event_ids: Collection[str]) -> dict[str, UUID]:
     """Take the keys that nobody has used in the last 30 days. Returns the id of the event to keep under each."""
-    wanted = [(event_id, new_id()) for event_id in event_ids]
-    rows = await db.fetch(
+    wanted = dict(zip(event_ids, new_ids(len(event_ids)), strict=True))
+    # Told are those that others hold: mostly none.
+    for (event_id,) in await db.fetch(
         CLAIM_KEYS,
         shop_id=shop_id,
         moment=moment,
         expired=moment - timedelta(days=KEY_DAYS),
-        **columns(("event_ids", "ids"), wanted),
-    )
-    return {row["event_id"]: row["id"] for row in rows}
+        event_ids=wanted.keys(),
+        ids=wanted.values(),
+    ):
+        del wanted[event_id]
+    return wanted
 
 
 async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> dict[str, UUID]:
@@ -171,8 +179,10 @@ async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> d
     return {row["event_id"]: row["id"] for row in rows}
 
 
-async def declared(db: Connection, shop_id: int, types: Iterable[str]) -> dict[str, Any]:
+async def declared(db: Connection, shop_id: int, types: Collection[str]) -> dict[str, Any]:
     """What the shop declares for these types."""
+    if not types:
+        return {}
     rows = await db.fetch(DECLARED, shop_id=shop_id, types=list(types))
     return {row["type"]: row["properties"] for row in rows}
 

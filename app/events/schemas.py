@@ -13,7 +13,10 @@ from pydantic import (
     PlainSerializer,
     SerializationInfo,
     StringConstraints,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 
 from app.access.schemas import StoreId
@@ -46,6 +49,17 @@ def _shown(properties: dict[str, Any], info: SerializationInfo) -> dict[str, Any
     return {name: kind_of(value) for name, value in properties.items() if is_tellable(name)}
 
 
+def _known(raw: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """Whoever is named in the same words in one batch is read once. Context: what was read so far, or None."""
+    if info.context is None:
+        return validate(raw)
+    words = orjson.dumps(raw)
+    found = info.context.get(words)
+    if found is None:
+        found = info.context[words] = validate(raw)
+    return found
+
+
 class EventWrite(BaseModel):
     """What somebody did. An unknown person becomes a customer, without a name until they give one."""
 
@@ -53,7 +67,7 @@ class EventWrite(BaseModel):
 
     event_id: EventId = Field(description="made once by the sender, and sent again with every retry")
     type: TypeName
-    identities: Identities = Field(description="the surest one first")
+    identities: Annotated[Identities, WrapValidator(_known)] = Field(description="the surest one first")
     occurred_at: Moment = Field(description="by the sender's clock; without a zone: in the shop's")
     properties: Annotated[dict[str, Any], AfterValidator(_without_nulls)] = {}
     store_id: StoreId | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 import orjson
@@ -12,60 +12,71 @@ from app.core import clock
 from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
-from app.customers.batches import RowError, row_error
+from app.customers.batches import RowError
 from app.customers.schemas import IdentityWrite
 from app.customers.service import Outcome, Write
 from app.events import repository
 from app.events.declarations import BUILT_IN, Problem, problem
 from app.events.errors import EventNotFound, EventTypeBuiltIn, EventTypeNotFound
-from app.events.schemas import EventResult, EventTypeWrite, EventWrite, ReplayResult
+from app.events.schemas import EventTypeWrite, EventWrite, ReplayResult
 
 PROPERTIES: Final = "invalid_events.properties"
 _AHEAD: Final = timedelta(minutes=5)  # clocks that are this far ahead are believed
 _FORGET_LIMIT: Final = 1000
 
+Names: TypeAlias = tuple[tuple[str, str, str, bool], ...]  # of each identity kind, scope, value, and if verified
+
+
+class Result(NamedTuple):
+    """What became of an event (created, duplicate, invalid, refused), the id of what is kept, and what is wrong."""
+
+    status: Literal["created", "duplicate", "invalid", "refused"]
+    id: UUID | None
+    problem: Problem | None = None
+
 
 async def put_events(
     db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite], *, source: str = ""
-) -> tuple[list[EventResult], list[int]]:
+) -> tuple[list[Result], list[int]]:
     """Keep the events whose `event_id` is new. One whose identities stand for nobody is refused.
+
+    Args:
+        source: who tells of them.
 
     Returns: each row's result in its place, and the customers whose events were kept.
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
     moment = clock.now()
+    results: list[Result | None] = [None] * len(events)
+    nobody = _refused(shop, events)
     first: dict[str, int] = {}
-    refused: dict[int, EventResult] = {}
     for index, event in enumerate(events):
-        if error := customers.refusal(shop, event.identities):
-            refused[index] = EventResult(status="refused", error=row_error(error))
+        if refusal := nobody.get(id(event.identities)):
+            results[index] = Result("refused", None, refusal)
         else:
             first.setdefault(event.event_id, index)
     claimed = await repository.claim_keys(db, shop.id, moment, first)
-    kept = [events[index] for event_id, index in first.items() if event_id in claimed]
-    people = await _people(db, shop, ids, kept, source)
-    declared = await repository.declared(db, shop.id, {event.type for event in kept} - BUILT_IN)
-    problems = [problem(event.type, event.properties, declared.get(event.type)) for event in kept]
+    kept = [(index, events[index]) for event_id, index in first.items() if event_id in claimed]
+    people = await _people(db, shop, ids, [event for _, event in kept], source)
+    declared = await repository.declared(db, shop.id, {event.type for _, event in kept} - BUILT_IN)
     valid: list[tuple[Any, ...]] = []
     invalid: list[tuple[Any, ...]] = []
-    results: dict[int, EventResult] = {}
-    for event, found in zip(kept, problems, strict=True):
-        id_, person = claimed[event.event_id], people[tuple(event.identities)]
+    for index, event in kept:
+        id_, person = claimed[event.event_id], people[id(event.identities)]
+        found = problem(event.type, event.properties, declared.get(event.type))
         if found is None:
             valid.append(_row(shop, event, id_, person, moment, event.properties))
+            results[index] = Result("created", id_)
         else:
             sealed = shop.keys.seal(PROPERTIES, orjson.dumps(event.properties).decode())
             row = _row(shop, event, id_, person, moment, sealed)
             invalid.append((*row, event.event_id, found._asdict()))
-        results[first[event.event_id]] = EventResult(
-            status="created" if found is None else "invalid", id=id_, error=_error(found)
-        )
+            results[index] = Result("invalid", id_, found)
     await repository.add(db, shop.id, moment, valid=valid, invalid=invalid)
     before = await repository.find_keys(db, shop.id, [event_id for event_id in first if event_id not in claimed])
-    known = claimed | before
+    known = claimed | before if before else claimed
     return [
-        refused.get(index) or results.get(index) or EventResult(status="duplicate", id=known.get(event.event_id))
-        for index, event in enumerate(events)
+        result or Result("duplicate", known.get(event.event_id)) for result, event in zip(results, events, strict=True)
     ], sorted({person.customer_id for person in people.values() if person.customer_id is not None})
 
 
@@ -89,7 +100,7 @@ async def replay(db: Connection, shop: Shop, id_: UUID) -> tuple[ReplayResult, i
         await db.execute(repository.MAKE_VALID, shop_id=shop.id, id=id_, properties=properties)
         return ReplayResult(id=id_, state="valid", reason=None), row["customer_id"]
     await db.execute(repository.SAY_WHY, shop_id=shop.id, id=id_, reason=found._asdict())
-    return ReplayResult(id=id_, state="invalid", reason=_error(found)), row["customer_id"]
+    return ReplayResult(id=id_, state="invalid", reason=RowError(**found._asdict())), row["customer_id"]
 
 
 def opened(shop: Shop, row: Row) -> dict[str, Any]:
@@ -118,12 +129,27 @@ async def forget_keys(db: Connection, shop: Shop) -> int:
     return await db.execute(repository.FORGET_KEYS, shop_id=shop.id, limit=_FORGET_LIMIT)
 
 
+def _refused(shop: Shop, events: Sequence[EventWrite]) -> dict[int, Problem]:
+    """Why nobody can be found, by the Python identity of an event's list of identities."""
+    named = {id(event.identities): event.identities for event in events}
+    found = ((number, customers.refusal(shop, identities)) for number, identities in named.items())
+    return {number: Problem(error.code, str(error), error.field or "") for number, error in found if error is not None}
+
+
 async def _people(
     db: Connection, shop: Shop, ids: CustomerIds, events: Sequence[EventWrite], source: str
-) -> dict[tuple[IdentityWrite, ...], Outcome]:
-    """Find or make whoever the events are of, by their identities; the same ones are one write."""
-    writes = {tuple(event.identities): Write(event.identities) for event in events}
-    return dict(zip(writes, await customers.upsert(db, shop, ids, list(writes.values()), source=source), strict=True))
+) -> dict[int, Outcome]:
+    """Whose events these are, by the Python identity of their list of identities: a visit's events share one."""
+    named = {id(event.identities): event.identities for event in events}
+    wanted = {_names(identities): identities for identities in named.values()}
+    writes = [Write(identities) for identities in wanted.values()]
+    found = dict(zip(wanted, await customers.upsert(db, shop, ids, writes, source=source), strict=True))
+    return {number: found[_names(identities)] for number, identities in named.items()}
+
+
+def _names(identities: Sequence[IdentityWrite]) -> Names:
+    """The identities as a key: their values say less, and are compared sooner, than the models do."""
+    return tuple([(identity.kind, identity.scope, identity.value, identity.verified) for identity in identities])
 
 
 def _row(
@@ -143,7 +169,3 @@ def _row(
         event.store_id,
         event.source,
     )
-
-
-def _error(found: Problem | None) -> RowError | None:
-    return RowError(**found._asdict()) if found else None

@@ -85,6 +85,7 @@ SEALED: Final = (
     _Sealed("push_sources", "client_id", "text", "secret", "push_sources.secret"),
     _Sealed("push_messages", "id", "uuid", "body", "push_messages.body"),
     _Sealed("invalid_events", "id", "uuid", "properties", "invalid_events.properties"),
+    _Sealed("exports", "id", "uuid", "key", "exports.key"),
     _Sealed("idempotency_keys", "key", "text", "reply", "idempotency_keys.reply"),
 )
 _STATEMENTS: Final = [(sealed, sealed.find(), sealed.replace()) for sealed in SEALED]

@@ -46,6 +46,8 @@ _KNOWN: dict[str, Json] = {
     "attributes": {"size": "M"},
     "allowed_values": None,
     "conditions": [{"name": "size", "operator": "=", "value": "M"}],
+    "filters": {"store_id": 7},
+    "columns": ["id"],
     "limits": AS_FAST_AS_IT_GOES,
 }
 

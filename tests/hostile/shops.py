@@ -91,6 +91,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     request = {}
     for key in ("first", "second"):
         request = await _made(api, "POST", "/v1/triggers/touches", asked, {"Idempotency-Key": key})
+    export = await _made(api, "POST", "/v1/exports", {"kind": "customers"})
     run = await _made(api, "POST", "/v1/triggers/rescore", {"as_of": "2026-02-01"})
     await _made(api, "POST", "/v1/triggers/rescore", {})
     house.entry.shops.forget(shop.id)
@@ -103,6 +104,7 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         "request_id": request["request_id"],
         "touch_id": touch["id"],
         "job_id": run["job_id"],
+        "export_id": export["id"],
         "run": run["run_id"],
         "message_id": message,
     }

@@ -107,10 +107,15 @@ async def test_formulas_in_the_exported_scores(
     await work()
     for unmasked in (True, False):
         out = tmp_path / f"scores{unmasked}.csv"
-        arguments = ["export", "scores", "--csv", "--out", str(out), "--url", address, "--api-key", api.client.api_key]
-        ran = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
+        arguments = ["export", "scores", str(out), "--format", "csv", "--url", address, "--api-key", api.client.api_key]
+        arguments += ["--unmasked", "--reason", "a test of cells"] if unmasked else []
+        running = asyncio.create_task(asyncio.to_thread(CliRunner().invoke, cli, arguments))
+        while not running.done():
+            await work()
+            await asyncio.sleep(0.05)
+        ran = await running
         assert ran.exit_code == 0, ran.output
-        lines = list(csv.reader(io.StringIO(out.read_text())))
+        lines = list(csv.reader(io.StringIO(out.read_text("utf-8-sig"))))
         assert len(lines) == made["created"] + 1
         assert harmless(out.read_text())
 

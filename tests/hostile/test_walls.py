@@ -24,6 +24,7 @@ SEED = 20_260_302
 # Of what differs between any two answers.
 UNIQUE = {"date", "x-request-id", "content-length"}
 PLACEHOLDER = {"customer_id": "9007199254740991"}
+NOBODYS = {"endpoint_id": UUID(int=0), "export_id": UUID(int=0)}  # what a DELETE would take away
 
 long = partial(pytest.param, marks=[pytest.mark.hostile_long, pytest.mark.timeout(7200)])
 
@@ -300,7 +301,7 @@ def _harmless(body: Json) -> Json:
 
 def _uuids(of: Furnished) -> list[str]:
     jobs = ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run", "invalid_event_id")
-    return [of.things[name] for name in (*jobs, "merge_id", "conflict_id")]
+    return [of.things[name] for name in (*jobs, "merge_id", "conflict_id", "export_id")]
 
 
 def _nobodys(wall: Wall) -> str:
@@ -405,7 +406,7 @@ async def _try_scopes(app: FastAPI, raw: RawClient, caller: Furnished, held: set
         key = [("Idempotency-Key", "a-key")] if "Idempotency-Key" in route.headers else []
         # An empty object is refused by every body, and by none before the scope.
         body = None if route.body is None else b"{}"
-        target = route.template.format(**caller.things | PLACEHOLDER | {"endpoint_id": UUID(int=0)})
+        target = route.template.format(**caller.things | PLACEHOLDER | NOBODYS)
         answer = await raw.send(route.method, target, [caller.key, JSON, *key], body)
         refused = answer.status == 403 and answer.json["code"] == "scope_missing"
         if refused is (set(route.scopes) <= held) or answer.status in (401, 429) or answer.status >= 500:

@@ -41,6 +41,8 @@ async def test_everything_moves_to_the_new_key_and_stays_readable(
     await Sender(api.http, shop.id).push("trade_TradePaid", "E1", trade("E1"))
     aside = event(type="fitting", properties={"sku": "S1"})
     assert (await api.post("/v1/events", aside)).json()["status"] == "invalid"
+    export = (await api.post("/v1/exports", {"kind": "customers"})).json()["id"]
+    await house.rounds.wake("jobs", shop.id)
     async with entry.shop(shop.id) as (db, of):
         await rekey.rotate(db, of, entry.root)
         with pytest.raises(Conflict):
@@ -85,6 +87,7 @@ async def test_everything_moves_to_the_new_key_and_stays_readable(
     await house.rounds.wake("push", shop.id)
     assert [r["status"] for r in await rows("select status from orders where shop_id = $1", shop.id)] == ["completed"]
     assert (await api.get(f"/v1/customers/{ids[3]}")).json()["name"] == "顾客3"
+    assert len((await api.get(f"/v1/exports/{export}/content")).text.splitlines()) == 32
     assert (await api.get("/v1/events/invalid")).json()["items"][0]["properties"] == {"sku": "S1"}
     assert (await credentials.exchange(entry, _silent(api, shop))).access_token == token.access_token
     replayed = await api.post("/v1/customers", person(31), headers={"Idempotency-Key": "k"})
