@@ -96,7 +96,7 @@ def provenance(row: Row) -> dict[str, FieldProvenance]:
     default = row["told_at"].isoformat(), row["told_by"], row["id"]
     found = {}
     for name in COLUMNS:
-        if row[name] not in (None, EMPTY[name]):
+        if name != "mobile_verified" and row[name] not in (None, EMPTY[name]):
             told_at, told_by, customer_id = row["told"].get(name, default)
             found[name] = FieldProvenance(told_at=told_at, told_by=told_by, customer_id=customer_id)
     return found

@@ -63,15 +63,17 @@ def digest(rows: Rows) -> Digest:
 
 
 @pytest.fixture
-async def furnished(app: FastAPI, make_api: MakeApi, entry: Entry, house: House) -> Furnished:
+async def furnished(app: FastAPI, make_api: MakeApi, entry: Entry, house: House) -> AsyncIterator[Furnished]:
     """A shop with one of everything, and a caller who may do everything there."""
-    return await _furnished(make_api, entry, house, "A furnished shop")
+    yield await _furnished(make_api, entry, house, "A furnished shop")
+    configure("INFO", as_json=True)
 
 
 @pytest.fixture
-async def other_furnished(app: FastAPI, make_api: MakeApi, entry: Entry, house: House) -> Furnished:
+async def other_furnished(app: FastAPI, make_api: MakeApi, entry: Entry, house: House) -> AsyncIterator[Furnished]:
     """Another one, with things of its own."""
-    return await _furnished(make_api, entry, house, "Another furnished shop")
+    yield await _furnished(make_api, entry, house, "Another furnished shop")
+    configure("INFO", as_json=True)
 
 
 async def _furnished(make_api: MakeApi, entry: Entry, house: House, name: str) -> Furnished:
