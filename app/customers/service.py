@@ -124,6 +124,7 @@ class _Case:
     proven: bool = True
     others: list[_Other] = field(default_factory=list)
     apart: list[_Claim] = field(default_factory=list)
+    verified_now: set[str] = field(default_factory=set)  # values
     conflicts: list[Conflict] = field(default_factory=list)
 
     @property
@@ -250,7 +251,7 @@ async def drop_identity(db: Connection, shop: Shop, customer_id: int, identity: 
     known = (await wave.named([owner]))[owner]
     case = _Case(0, Write([], fields, customer_id=owner), [], {}, person=known)
     await wave.change([case], [None], also=("identities",))
-    return owner
+    return (await merging.settle(db, shop, [owner]))[owner] if len(around.rows) > 1 else owner
 
 
 async def get(db: Connection, shop: Shop, customer_id: int) -> Customer:
@@ -495,7 +496,8 @@ class _Wave:
             assert case.person is not None  # noqa: S101 asked for above
             best: dict[int, _Other] = {}
             for other in case.others:
-                if other.known.owner not in best or other.proven:
+                held = best.setdefault(other.known.owner, other)
+                if other.proven and not held.proven:
                     best[other.known.owner] = other
             for other in best.values():
                 reason = self._why_apart(around, case, other)
@@ -599,6 +601,7 @@ class _Wave:
                     continue
                 holds = self._still_verified(known)
                 if claim.verified and not holds:
+                    case.verified_now.add(claim.identity.value)
                     again.append((*claim.key, known.origin, self._moment))
                 elif self._moment - known.last_seen_at >= _SEEN_AGAIN:
                     again.append((*claim.key, known.origin, known.verified_at if holds else None))
@@ -615,7 +618,7 @@ class _Wave:
             assert case.person is not None  # noqa: S101 known
             brought_by, origin = case.brought_by()
             outcomes[case.index] = Outcome(UNCHANGED, case.person.owner, origin=origin, brought_by=brought_by)
-            if case.extra or case.write.fields or case.write.attributes or also:
+            if case.extra or case.write.fields or case.write.attributes or case.verified_now or also:
                 concerned[case.person.owner] = case
         if not concerned:
             return
@@ -625,13 +628,17 @@ class _Wave:
         moment = clock.now()  # read after the lock: whoever comes later was told later
         altered = await self._put_attributes(concerned.values(), moment)
         changed: list[tuple[Any, ...]] = []
+        weighed_anew: list[_Case] = []
         for row in rows:
             case = concerned[row["id"]]
             after, told, differing = await self._after(row, case, moment)
             differing += [f"attributes.{name}" for name in sorted(altered.get(row["id"], ()))]
-            if not differing and not case.extra and not also:
+            known_otherwise = bool(case.extra or case.verified_now)
+            if known_otherwise and row["members"] > 1:
+                weighed_anew.append(case)
+            if not differing and not known_otherwise and not also:
                 continue
-            what = [*differing, *(["identities"] if case.extra else []), *also]
+            what = [*differing, *(["identities"] if known_otherwise else []), *also]
             happened = {"customer_id": row["id"], "fields": what}
             key = self._shop.keys.person(row["id"], row["wrapped"])
             changed.append((row["id"], case.write.told | happened, told, *records.seal_profile(key, after)))
@@ -640,6 +647,18 @@ class _Wave:
             outcome.status = UPDATED
         if changed:
             await repository.update(self._db, self._shop.id, moment, changed)
+        await self._weigh(weighed_anew, outcomes)
+
+    async def _weigh(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> None:
+        """Who answers for a merged person depends on what their records are known by."""
+        records_known = {case.person.origin: case for case in cases if case.person is not None}
+        if not records_known:
+            return
+        owners = await merging.settle(self._db, self._shop, records_known)
+        for record, case in records_known.items():
+            outcome = outcomes[case.index]
+            assert outcome is not None  # noqa: S101 set before
+            outcome.customer_id = owners[record]
 
     async def _put_attributes(self, cases: Iterable[_Case], moment: datetime) -> Mapping[int, Collection[str]]:
         described = [(case.person.person(self._shop), case.write.attributes) for case in cases if case.person]
@@ -655,6 +674,8 @@ class _Wave:
         keeps = case.write.keeps_mobile and before["mobile"] is not None
         fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
         after = _apply(before, fields, case.extra)
+        if after["mobile"] in case.verified_now and "mobile_verified" not in fields:
+            after["mobile_verified"] = True
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
         word = [moment.isoformat(), self._source, case.person.origin]
         if row["members"] == 1:

@@ -224,7 +224,9 @@ async def test_each_field_survives_by_its_own_rule_and_says_why(api: Api) -> Non
     old = await person(
         api, card(1), name="旧", remark="old", source_channel=1, member_since="2024-05-01T00:00:00", store_id=1
     )
-    verified = await person(api, unionid(1), mobile(1, verified=True), name="真", source_channel=2, mobile_verified=True)
+    verified = await person(
+        api, unionid(1), mobile(1, verified=True), name="真", source_channel=2, mobile_verified=True
+    )
     new = await person(api, mobile(2), name="新", member_since="2023-05-01T00:00:00")
     dry = await merge(api, verified, new, dry_run=True)
     assert (dry["dry_run"], dry["winner_id"]) == (True, verified["id"])

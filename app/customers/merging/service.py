@@ -170,6 +170,14 @@ async def join(
     return owners, ids
 
 
+async def settle(db: Connection, shop: Shop, ids: Collection[int]) -> dict[int, int]:
+    """Who answers for these records and those they are one with, as they are known now.
+
+    Raises: StartOver; CustomerNotFound.
+    """
+    return await _settle(db, shop, await lock(db, shop, ids), clock.now())
+
+
 async def merge(db: Connection, shop: Shop, customer_id: int, other_id: int, actor: str, cause: str = "request") -> Row:
     """Make two records one person, whatever the policy says: someone has decided. Returns the edge.
 
