@@ -8,6 +8,7 @@ import app.consent.router
 import app.customers.router
 import app.directory.router
 import app.events.router
+import app.imports.router
 import app.orders.router
 import app.overview.router
 import app.push.receiver
@@ -26,6 +27,8 @@ V1: tuple[APIRouter, ...] = (
     app.consent.router.router,
     app.orders.router.router,
     app.events.router.router,
+    app.imports.router.uploads,
+    app.imports.router.router,
     app.scoring.router.router,
     app.refresh.router.router,
     app.touches.router.router,

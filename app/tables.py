@@ -5,6 +5,7 @@ import app.changes.models
 import app.consent.models
 import app.customers.models
 import app.events.models
+import app.imports.models
 import app.orders.models
 import app.push.models
 import app.sandbox.models

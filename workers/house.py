@@ -19,6 +19,9 @@ from app.core.db import Connection
 from app.core.errors import DatabaseUnavailable
 from app.events import repository as events
 from app.events.service import forget_keys
+from app.imports import repository as imports
+from app.imports.jobs import run as run_import
+from app.imports.service import tidy
 from app.main import open_database
 from app.orders import repository as orders
 from app.orders.service import settle_refunds
@@ -50,6 +53,8 @@ class House:
         root = RootKey(settings.root_key_bytes)
         self.entry = Entry(database, root, Shops(database, root))
         handlers: dict[str, jobs.Handler] = {rescore.KIND: rescore.run, PLANNING: plan_touches, rekey.KIND: rekey.run}
+        # In a lane of their own: hours of one must not hold up the night's run.
+        files: dict[str, jobs.Handler] = {imports.KIND: run_import}
         self.deliverer = Deliverer(
             self.entry,
             allow_networks=settings.outbound_allow_networks,
@@ -64,8 +69,12 @@ class House:
                 ),
                 orders.REFUNDS_BELL: Work(orders.HAS_WAITING, partial(_settle_refunds, self.entry)),
                 jobs.JOBS_BELL: Work(
-                    jobs.HAS_DUE,
+                    jobs.has_due(handlers),
                     partial(_run_job, self.entry, handlers, settings.lease_seconds),
+                ),
+                imports.BELL: Work(
+                    jobs.has_due(files),
+                    partial(_run_job, self.entry, files, settings.lease_seconds),
                 ),
                 touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
                 changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(fan_out, self.entry)),
@@ -101,6 +110,7 @@ class House:
             await ask_for_nightly_run(self.entry, shop_id)
             async with self.entry.shop(shop_id) as (db, shop):
                 await idempotency.forget_old(db, shop.id)
+                await tidy(db, shop)
                 head = await audit.head(db, shop.id)
         except DatabaseUnavailable:
             raise

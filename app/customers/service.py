@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from app.access.shops import Shop
 from app.core import clock
@@ -21,6 +21,9 @@ UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
 
+# What a write does to a customer who is there: set what it brings, set only what is empty, or leave them alone.
+Policy = Literal["overwrite", "fill", "skip"]
+
 
 @dataclass(slots=True)
 class Write:
@@ -29,7 +32,7 @@ class Write:
     `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
     `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
     of a change, so that the caller knows its own again. `keeps_mobile`: the mobile that is shown stays, and one among
-    the identities is only held.
+    the identities is only held. `policy`: what becomes of a customer who is there.
     """
 
     identities: Sequence[IdentityWrite]
@@ -38,6 +41,7 @@ class Write:
     customer_id: int | None = None
     told: dict[str, str] = field(default_factory=dict)
     keeps_mobile: bool = False
+    policy: Policy = "overwrite"
 
 
 @dataclass(slots=True)
@@ -190,6 +194,7 @@ async def _write(
                 again.append(index)
             else:
                 extra = list({c.key: c for c in claims[index] if c.key not in found}.values())
+                extra = [] if writes[index].policy == "skip" else extra
                 known[person.customer_id] = index, person, extra
     extras = [(person, claim) for _, person, more in known.values() for claim in more]
     if new or extras:
@@ -266,7 +271,11 @@ async def _change(
     """Apply the fields that differ, and set the status of each known customer's row."""
     for customer_id, (index, _, _) in known.items():
         outcomes[index] = Outcome(UNCHANGED, customer_id)
-    concerned = [customer_id for customer_id, (index, _, extra) in known.items() if extra or writes[index].fields]
+    concerned = [
+        customer_id
+        for customer_id, (index, _, extra) in known.items()
+        if extra or (writes[index].fields and writes[index].policy != "skip")
+    ]
     if not concerned:
         return
     changed: list[tuple[Any, ...]] = []
@@ -275,7 +284,7 @@ async def _change(
         key = person.key(shop)
         before = records.open_profile(key, row)
         shown = {"mobile": before["mobile"]} if writes[index].keeps_mobile and before["mobile"] is not None else {}
-        after = _apply(before, shown | writes[index].fields, extra)
+        after = _apply(before, shown | writes[index].fields | _kept(before, writes[index].policy), extra)
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
         if not differing and not extra:
             continue
@@ -284,6 +293,11 @@ async def _change(
         outcomes[index] = Outcome(UPDATED, row["id"])
     if changed:
         await repository.update(db, shop.id, clock.now(), changed)
+
+
+def _kept(before: dict[str, Any], policy: Policy) -> dict[str, Any]:
+    """The fields that a write must leave as they are."""
+    return {name: value for name, value in before.items() if value != EMPTY[name]} if policy == "fill" else {}
 
 
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _IDS = {
     "/v1/webhooks/{endpoint_id}/deliveries": "delivery_id",
     "/v1/touches": "touch_id",
     "/v1/events/invalid": "invalid_event_id",
+    "/v1/imports": "import_id",
 }
 _SAME = {"run_id": "run", "template": "code", "customer_ids": "customer_id", "skipped_customer_ids": "customer_id"}
 _KEPT = 50  # of each kind of thing

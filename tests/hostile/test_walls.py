@@ -286,7 +286,7 @@ def _harmless(body: Json) -> Json:
 
 
 def _uuids(of: Furnished) -> list[str]:
-    names = ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run", "invalid_event_id")
+    names = ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run", "invalid_event_id", "import_id")
     return [of.things[name] for name in names]
 
 
