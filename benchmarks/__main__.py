@@ -10,7 +10,7 @@ import typer
 
 from app.cli.console import fail, say
 from app.embedded.errors import EmbeddedError
-from benchmarks import batch, facade, gateway, lists, push, report, rescore, start, street, touches
+from benchmarks import batch, facade, gateway, imports, lists, push, report, rescore, start, street, touches
 from benchmarks.client import WrongAnswer
 from benchmarks.measure import Figure, Plan
 
@@ -18,6 +18,7 @@ BENCHMARKS: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "facade": facade.run,
     "gateway": gateway.run,
     "batch": batch.run,
+    "imports": imports.run,
     "street": street.run,
     "push": push.run,
     "touches": touches.run,

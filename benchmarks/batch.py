@@ -26,13 +26,13 @@ def run(plan: Plan) -> list[Figure]:
         random, numbers = Random(2), itertools.count()  # noqa: S311 repeatable, protects nothing
         figures = []
         for what, rows, marker in (
-            ("customers", _customers(random, numbers), b'"created":1000,'),
+            ("customers", new_customers(random, numbers), b'"created":1000,'),
             ("orders", _orders(random, numbers, people), b'"created":1000,'),
         ):
             real = side(
-                place, "service", service_port, _batches(f"/v1/{what}/batch", what, rows, ours), marker, work=ROWS
+                place, "service", service_port, batches(f"/v1/{what}/batch", what, rows, ours), marker, work=ROWS
             )
-            plain = side(place, "bare", bare_port, _batches(f"/{what}/batch", what, rows, bare), marker, work=ROWS)
+            plain = side(place, "bare", bare_port, batches(f"/{what}/batch", what, rows, bare), marker, work=ROWS)
             rounds = place.run(partial(take_turns, real, plain, plan))
             figures.append(ratio_figure(f"batch: {what}", rounds, 0.5, what))
         return figures
@@ -46,7 +46,9 @@ async def _prepare(place: Stage, count: int) -> tuple[Tenant, Tenant, population
     return ours, bare, people
 
 
-def _batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenant) -> Callable[[], bytes]:
+def batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenant) -> Callable[[], bytes]:
+    """Requests of a thousand rows each."""
+
     def make() -> bytes:
         body = orjson.dumps({what: list(itertools.islice(rows, ROWS))})
         return client.request("POST", path, body, bearer=tenant.api_key)
@@ -54,7 +56,7 @@ def _batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenan
     return make
 
 
-def _customers(random: Random, numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
+def new_customers(random: Random, numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
     """New people, each by mobile and card."""
     since = datetime(2025, 3, 1, 10, tzinfo=UTC)
     for number in numbers:

@@ -167,14 +167,16 @@ def _rows(records: Iterator[tuple[int, list[str], str]], opened: CsvFile) -> Ite
             fault = f"the row has {filled} cells where the header has {header.width}"
         known = {}
         for name, index in header.positions:
-            if index < filled and (cell := _cell(cells[index])):
-                known[name] = cell
+            if index < filled and (cell := cells[index].strip()):
+                if cell[0] == "=":
+                    cell = _unwrapped(cell)
+                if cell:
+                    known[name] = cell
         if known or fault or any(cell.strip() for cell in cells):
             opened.rows_read += 1
             yield Row(line, known, fault)
 
 
-def _cell(text: str) -> str:
-    """The cell without outer space, and out of the `="…"` in which shop exports wrap numbers for spreadsheets."""
-    text = text.strip()
+def _unwrapped(text: str) -> str:
+    """The cell out of the `="…"` in which shop exports wrap numbers for spreadsheets."""
     return text[2:-1].strip() if text.startswith('="') and text.endswith('"') and len(text) > 2 else text

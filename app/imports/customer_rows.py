@@ -2,14 +2,16 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
-from app.customers.schemas import CustomerCreate
+from app.customers.schemas import CustomerCreate, IdentityWrite
 from app.customers.service import Write
 from app.imports import identities
 from app.imports.asked import Asked
+from app.imports.glance import at_a_glance
 from app.imports.header import IDENTITY_COLUMNS, SCOPE_COLUMNS, STORE_ALIASES, Layout
 from app.imports.rows import (
     Outgoing,
@@ -64,6 +66,9 @@ def read_customers(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
     """A customer or a refusal for each row, in file order."""
     for row in rows:
         try:
+            if (known := at_a_glance(row, asked)) is not None:
+                yield Outgoing(row.line, _write(row.line, *known, asked))
+                continue
             payload = to_customer(row, source=asked.source, zone=asked.zone)
             yield Outgoing(row.line, to_write(row.line, payload, asked))
         except RowRefused as refused:
@@ -71,18 +76,20 @@ def read_customers(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
 
 
 def to_write(line: int, payload: Payload, asked: Asked) -> Write:
-    """What the customers room takes, from a payload in the form of the calls. Raises RowRefused.
-
-    Two rows about one person would overwrite each other, in an order that nobody sees: the first one counts.
-    """
+    """What the customers room takes, from a payload in the form of the calls. Raises RowRefused."""
     body = checked(_BODY, line, payload)
-    for identity in body.identities:
+    return _write(line, body.identities, body.given(), body.created_at, asked)
+
+
+def _write(line: int, named: list[IdentityWrite], fields: Payload, created_at: datetime | None, asked: Asked) -> Write:
+    """Two rows about one person would overwrite each other, in an order that nobody sees: the first one counts."""
+    for identity in named:
         before = asked.memory.first_line(identities.key(identity), line)
         if before != line:
             raise RowRefused(
                 line, identity.kind, f"line {before} of this file already has this {identity.kind}", "duplicate"
             )
-    return Write(body.identities, body.given(), body.created_at, policy=asked.policy)
+    return Write(named, fields, created_at, policy=asked.policy)
 
 
 def to_customer(row: Row, *, source: str, zone: ZoneInfo) -> Payload:

@@ -15,6 +15,8 @@ from app.imports.rows import Row
 
 CACHE_KIB = 32 * 1024
 GROUP_BYTES = 8 << 20
+_SKETCH_BYTES = 16 << 20  # a power of two
+_FRESH = 5000
 # One open transaction and no journal: nothing here is worth recovering.
 _SCHEMA = f"""
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB};
@@ -31,13 +33,15 @@ class Scratch:
     """Remembers rows by group, and who was seen where. Memory stays under about 32 MiB; the rest goes to disk.
 
     Used by one thread at a time. The disk space is about the size of the input and is freed on close or death. What is
-    on disk is sealed with a key that dies with the process, names are keyed hashes.
+    on disk is sealed with a key that dies with the process, names are salted hashes.
     """
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._box = AESGCM(os.urandom(32))
-        self._hash_key = os.urandom(16)
+        self._salt = os.urandom(16)
+        self._sketch = bytearray(_SKETCH_BYTES)
+        self._fresh: list[tuple[bytes, int]] = []
         self._group = ("", -1)
         self._count = 0
         self.group_count = 0
@@ -66,10 +70,27 @@ class Scratch:
 
     def first_line(self, key: str, line: int) -> int:
         """The line that first brought this key: `line` itself when it is new."""
+        # A bit that is not set says for certain that the key is new; nearly every key is.
+        place = hash(key) & (8 * _SKETCH_BYTES - 1)
+        byte, bit = place >> 3, 1 << (place & 7)
+        if self._sketch[byte] & bit:
+            return self._look_up(key, line)
+        self._sketch[byte] |= bit
+        self._fresh.append((self._digest(key), line))
+        if len(self._fresh) == _FRESH:
+            self._keep()
+        return line
+
+    def _look_up(self, key: str, line: int) -> int:
+        self._keep()
         digest = self._digest(key)
         if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (digest, line)).rowcount:
             return line
         return int(self._db.execute("SELECT line FROM seen WHERE key = ?", (digest,)).fetchone()[0])
+
+    def _keep(self) -> None:
+        self._db.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._fresh))
+        self._fresh.clear()
 
     def _number(self, group: str) -> int:
         digest = self._digest(group)
@@ -77,7 +98,7 @@ class Scratch:
         return int(self._db.execute("SELECT number FROM groups WHERE name = ?", (digest,)).fetchone()[0])
 
     def _digest(self, text: str) -> bytes:
-        return blake2b(text.encode(), digest_size=16, key=self._hash_key).digest()
+        return blake2b(self._salt + text.encode(), digest_size=16).digest()
 
     @staticmethod
     def _nonce(number: int) -> bytes:
