@@ -87,6 +87,7 @@ def column(field: str, payload: Payload) -> str:
         found = named[int(identity[1])]
         return str(found.get("kind", "identities"))[:40] if isinstance(found, dict) else "identities"
     name = re.sub(r"^items\.\d+\.", "", field)
+    name = re.sub(r"\.\d+$", "", name)
     return {"amount_fen": "amount", "price_fen": "unit_price", "body": ""}.get(name, name)[:100]
 
 
