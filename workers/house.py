@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 Step = Callable[[int], Awaitable[int]]
 
 _TICK_SECONDS: Final = 60.0
-_GIVE_WAY_SECONDS: Final = 2.0
+_GIVE_WAY_SECONDS: Final = 10.0
 
 
 class House:

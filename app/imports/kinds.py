@@ -128,7 +128,7 @@ KINDS: Final[dict[str, Kind]] = {
         customer_rows.read_customers,
         customer_rows.to_write,
         _customers,
-        side_by_side=2,
+        side_by_side=3,
     ),
     "orders": Kind(
         order_rows.LAYOUT,
@@ -136,7 +136,7 @@ KINDS: Final[dict[str, Kind]] = {
         order_rows.read_orders,
         order_rows.to_told,
         _orders,
-        side_by_side=2,
+        side_by_side=3,
         gathers=True,
     ),
     "events": Kind(event_rows.LAYOUT, event_rows.HELP, event_rows.read_events, event_rows.to_event, _events),
