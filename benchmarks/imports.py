@@ -15,7 +15,7 @@ import httpx
 from benchmarks import client, population, stage
 from benchmarks.batch import ROWS, batches, new_customers
 from benchmarks.facade import side
-from benchmarks.measure import Figure, Plan, Sample, peak_memory_mb, ratio_figure
+from benchmarks.measure import Figure, Plan, Sample, Side, peak_memory_mb, ratio_figure
 from benchmarks.stage import Stage, Tenant
 
 _HEADER: Final = "mobile,card_no,name,gender,birthday,store_id,source_channel,member_since,created_at\n"
@@ -31,16 +31,13 @@ def run(plan: Plan) -> list[Figure]:
         place.work()
         random, numbers = Random(3), itertools.count()  # noqa: S311 repeatable, protects nothing
         people = new_customers(random, numbers)
-        plain = side(
-            place,
-            "bare",
-            bare_port,
-            batches("/customers/batch", "customers", people, bare),
-            b'"created":1000,',
-            work=ROWS,
+        make = batches("/customers/batch", "customers", people, bare)
+        crowd, alone = (
+            side(place, "bare", bare_port, make, b'"created":1000,', work=ROWS, connections=count)
+            for count in (client.CONNECTIONS, 1)
         )
 
-        async def by_hand() -> Sample:
+        async def by_hand(plain: Side) -> Sample:
             """The bare side asks for refreshes too; the worker must not do them in our time."""
             os.kill(place.pid("worker"), signal.SIGSTOP)
             try:
@@ -52,18 +49,20 @@ def run(plan: Plan) -> list[Figure]:
             finally:
                 os.kill(place.pid("worker"), signal.SIGCONT)
 
-        async def rounds() -> list[tuple[Sample, Sample]]:
-            await by_hand()
+        async def rounds() -> list[tuple[Sample, Sample, Sample]]:
+            await by_hand(crowd)
             taken = []
             for _ in range(1 if rows > 500_000 else 2 if plan.quick else 3):
-                before = await by_hand()
+                before = await by_hand(crowd)
                 real = await _import(place, ours, service_port, people, rows)
-                after = await by_hand()
-                cpu = {name: before.cpu[name] + after.cpu[name] for name in before.cpu}
-                taken.append((real, Sample(before.work + after.work, before.seconds + after.seconds, cpu)))
+                taken.append((real, before, await by_hand(alone)))
             return taken
 
-        figures = [ratio_figure("import: customers", place.run(rounds), 0.5, "customers")]
+        taken = place.run(rounds)
+        figures = [
+            ratio_figure("import: customers", [(real, many) for real, many, _ in taken], 0.5, "customers"),
+            ratio_figure("import: beside one bare writer", [(real, one) for real, _, one in taken], 0.5, "customers"),
+        ]
         for name in ("service", "worker"):
             memory = peak_memory_mb(place.pid(name))
             detail = f"files of {rows:,} rows"

@@ -24,7 +24,7 @@ CREATE TABLE groups (number INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);
 CREATE TABLE rows (
     number INTEGER, sequence INTEGER, line INTEGER, cells BLOB, PRIMARY KEY (number, sequence)
 ) WITHOUT ROWID;
-CREATE TABLE seen (key BLOB PRIMARY KEY, line INTEGER) WITHOUT ROWID;
+CREATE TABLE seen (key TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
 BEGIN;
 """
 
@@ -41,7 +41,7 @@ class Scratch:
         self._box = AESGCM(os.urandom(32))
         self._salt = os.urandom(16)
         self._sketch = bytearray(_SKETCH_BYTES)
-        self._fresh: list[tuple[bytes, int]] = []
+        self._fresh: dict[str, int] = {}
         self._group = ("", -1)
         self._count = 0
         self.group_count = 0
@@ -76,20 +76,21 @@ class Scratch:
         if self._sketch[byte] & bit:
             return self._look_up(key, line)
         self._sketch[byte] |= bit
-        self._fresh.append((self._digest(key), line))
+        self._fresh[self._digest(key).hex()] = line
         if len(self._fresh) == _FRESH:
             self._keep()
         return line
 
     def _look_up(self, key: str, line: int) -> int:
         self._keep()
-        digest = self._digest(key)
+        digest = self._digest(key).hex()
         if self._db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (digest, line)).rowcount:
             return line
         return int(self._db.execute("SELECT line FROM seen WHERE key = ?", (digest,)).fetchone()[0])
 
     def _keep(self) -> None:
-        self._db.executemany("INSERT INTO seen VALUES (?, ?)", sorted(self._fresh))
+        # One step of SQLite's, without the interpreter's lock: row by row it would be fought over with who writes.
+        self._db.execute("INSERT INTO seen SELECT key, value FROM json_each(?)", (orjson.dumps(self._fresh).decode(),))
         self._fresh.clear()
 
     def _number(self, group: str) -> int:
