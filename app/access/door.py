@@ -113,8 +113,10 @@ class Gate:
         self.shop: Shop
 
     async def admit(self) -> None:
-        """Who is calling. Raises what `Entry.call` raises."""
+        """Who is calling. Raises what `Entry.call` raises, and Unprocessable for a key that cannot be one."""
         async with self._call() as call:
+            if (key := self._request.headers.get("idempotency-key")) is not None:
+                idempotency.check(key)
             self.caller, self.shop = call.caller, call.shop
             structlog.contextvars.bind_contextvars(shop_id=call.shop.id, client_id=call.caller.client_id)
 

@@ -103,6 +103,7 @@ END = statement(
     )
 )
 DROP_CHUNKS = statement(text("delete from import_chunks where shop_id = :shop_id and import_id = :id"))
+DROP = statement(text("delete from imports where shop_id = :shop_id and id = :id and state = 'uploading'"))
 DROP_JOB = statement(
     text(
         f"""

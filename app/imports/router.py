@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Request, Response
 from app.access.door import DoorRoute, Gate, UploadRoute, door
 from app.access.entry import Call
 from app.access.scopes import Scope
-from app.core.errors import Forbidden, TooLarge, Unauthorized
+from app.core.errors import AppError, Forbidden, TooLarge, Unauthorized
 from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
 from app.customers.service import Policy
@@ -78,7 +78,7 @@ async def start_import(
         return await service.open_import(call.db, call.shop, call.caller.client_id, **asked)
 
     import_id = await gate.call(begin, needed)
-    fresh = False
+    fresh, drop = False, service.abandon
 
     async def accept(call: Call) -> Response:
         accepted = await service.accept(call.db, call.shop, import_id)
@@ -88,12 +88,16 @@ async def start_import(
         pieces = service.chunked(unpacked(gate.pieces(), content_encoding.strip().lower()), limit=limit)
         digest = await _keep(gate, import_id, pieces)
         response, fresh = await gate.once(digest, accept, needed)
+        drop = service.forget  # it was the answer of an upload before
         return response
+    except AppError:
+        drop = service.forget
+        raise
     finally:
-        if not fresh:  # refused, broken off, or the answer of an upload before
+        if not fresh:
             entry = request.app.state.entry
             async with entry.shop(gate.shop.id) as (db, shop):
-                await service.discard(db, shop, import_id)
+                await drop(db, shop, import_id)
 
 
 @router.get("")

@@ -68,8 +68,14 @@ async def accept(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:
     return await get(db, shop, import_id)
 
 
-async def discard(db: Connection, shop: Shop, import_id: UUID) -> None:
-    """The upload came to nothing."""
+async def forget(db: Connection, shop: Shop, import_id: UUID) -> None:
+    """The upload was refused: nothing of it stays."""
+    await db.execute(repository.DROP_CHUNKS, shop_id=shop.id, id=import_id)
+    await db.execute(repository.DROP, shop_id=shop.id, id=import_id)
+
+
+async def abandon(db: Connection, shop: Shop, import_id: UUID) -> None:
+    """The upload broke off."""
     await repository.end(db, shop.id, import_id, "abandoned", clock.now(), reason="the upload broke off")
 
 
