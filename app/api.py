@@ -11,6 +11,7 @@ import app.customers.router
 import app.directory.router
 import app.events.router
 import app.exports.router
+import app.imports.router
 import app.orders.router
 import app.overview.router
 import app.push.receiver
@@ -31,6 +32,8 @@ V1: tuple[APIRouter, ...] = (
     app.consent.router.router,
     app.orders.router.router,
     app.events.router.router,
+    app.imports.router.uploads,
+    app.imports.router.router,
     app.scoring.router.router,
     app.refresh.router.router,
     app.touches.router.router,

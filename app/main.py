@@ -19,6 +19,7 @@ from app.core.front import Front
 from app.core.health import router as health
 from app.core.observe import RequestLog
 from app.core.wire import BodyLimit
+from app.imports import router as imports
 from app.sandbox.router import router as sandbox
 
 DESCRIPTION = """
@@ -75,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(sandbox)
     problems.install(app)
     app.add_middleware(Front, routes=api.FACADE)
-    app.add_middleware(BodyLimit, limit_bytes=settings.body_limit_bytes)
+    app.add_middleware(
+        BodyLimit, limit_bytes=settings.body_limit_bytes, uploads={imports.PATH: settings.upload_limit_bytes}
+    )
     app.add_middleware(RequestLog)
     return app

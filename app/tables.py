@@ -7,6 +7,7 @@ import app.consent.models
 import app.customers.models
 import app.events.models
 import app.exports.models
+import app.imports.models
 import app.orders.models
 import app.push.models
 import app.sandbox.models

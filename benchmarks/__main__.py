@@ -10,7 +10,7 @@ import typer
 
 from app.cli.console import fail, say
 from app.embedded.errors import EmbeddedError
-from benchmarks import batch, events, facade, gateway, lists, push, report, rescore, start, street, touches
+from benchmarks import batch, events, facade, gateway, imports, lists, push, report, rescore, start, street, touches
 from benchmarks.client import WrongAnswer
 from benchmarks.measure import Figure, Plan
 
@@ -19,6 +19,7 @@ BENCHMARKS: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "gateway": gateway.run,
     "batch": batch.run,
     "events": events.run,
+    "imports": imports.run,
     "street": street.run,
     "push": push.run,
     "touches": touches.run,

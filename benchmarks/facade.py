@@ -68,13 +68,22 @@ def run(plan: Plan) -> list[Figure]:
         return figures
 
 
-def side(place: Stage, name: str, port: int, make: Callable[[], bytes], marker: bytes, *, work: int = 1) -> Side:
-    """One side of a comparison: 16 connections, each answer worth so much work."""
+def side(
+    place: Stage,
+    name: str,
+    port: int,
+    make: Callable[[], bytes],
+    marker: bytes,
+    *,
+    work: int = 1,
+    connections: int = client.CONNECTIONS,
+) -> Side:
+    """One side of a comparison: so many connections, each answer worth so much work."""
 
     async def measure(seconds: float) -> Sample:
-        async with client.connected(port) as connections:
+        async with client.connected(port, connections) as opened:
             before = place.cpu(name)
-            latencies, elapsed = await client.drive(connections, make, marker, seconds)
+            latencies, elapsed = await client.drive(opened, make, marker, seconds)
             after = place.cpu(name)
         cpu = {part: after[part] - before[part] for part in after}
         return Sample(len(latencies) * work, elapsed, cpu)

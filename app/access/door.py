@@ -1,8 +1,9 @@
 """How /v1 is entered: the route's own scopes, one transaction around its handler, committed before the answer."""
 
 import re
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Final, TypeVar
 
 import structlog
 from fastapi import Depends, Request, Response, Security
@@ -12,9 +13,13 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access import idempotency
 from app.access.audit import Visit
-from app.access.entry import Call, Entry
+from app.access.entry import Call, Caller, Entry
 from app.access.scopes import Scope
+from app.access.shops import Shop
+from app.core.db import Connection
 from app.core.wire import ATTEMPTS, RETRIABLE, LimitedRequest
+
+T = TypeVar("T")
 
 _bearer: Final = HTTPBearer(auto_error=False, description="An access token from /auth/token, or a kehu_live_… API key")
 _MANY: Final = ("batch", "export", "triggers")
@@ -90,6 +95,96 @@ class DoorRoute(APIRoute):
                 except RETRIABLE:
                     continue  # nothing was committed, so the whole request is free to run again
             return await attempt()
+
+        return enter
+
+
+class Gate:
+    """The way in for a request that is too long for one transaction: its body is stored as it comes.
+
+    The caller is admitted before a byte is read, each further piece only while the credential is live, and the call
+    that decides is one like any other. First and last leave a row each in the access log.
+    """
+
+    def __init__(self, request: Request, name: str, scopes: tuple[Scope, ...]) -> None:
+        self._request, self._name, self._scopes = request, name, scopes
+        self._entry: Entry = request.app.state.entry
+        self.caller: Caller
+        self.shop: Shop
+
+    async def admit(self) -> None:
+        """Who is calling. Raises what `Entry.call` raises, and Unprocessable for a key that cannot be one."""
+        async with self._call() as call:
+            if (key := self._request.headers.get("idempotency-key")) is not None:
+                idempotency.check(key)
+            self.caller, self.shop = call.caller, call.shop
+            structlog.contextvars.bind_contextvars(shop_id=call.shop.id, client_id=call.caller.client_id)
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises ClientDisconnect when it breaks off."""
+        return self._request.stream()
+
+    def piece(self) -> AbstractAsyncContextManager[tuple[Connection, Shop]]:
+        """A transaction for a piece of the body. Raises CredentialRevoked."""
+        return self._entry.again(self.caller)
+
+    async def call(self, step: Callable[[Call], Awaitable[T]], *scopes: Scope) -> T:
+        """Run the step as a call of its own that needs these scopes too, and again when it lost a race."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                async with self._call(*scopes) as call:
+                    return await step(call)
+            except RETRIABLE:
+                continue
+        async with self._call(*scopes) as call:
+            return await step(call)
+
+    async def once(
+        self, digest: bytes, step: Callable[[Call], Awaitable[Response]], *scopes: Scope
+    ) -> tuple[Response, bool]:
+        """`call`, carried out once for an `Idempotency-Key`. Returns the answer, and whether it was made just now.
+
+        Args:
+            digest: of the body; with path and query it tells one request from another.
+        Raises: KeyReused, KeyInProgress.
+        """
+        key, url = self._request.headers.get("idempotency-key"), self._request.url
+        done = False
+
+        async def attempt(call: Call) -> Response:
+            async def carry_out() -> Response:
+                nonlocal done
+                done = True
+                return await step(call)
+
+            if key is None:
+                return await carry_out()
+            content = b"\n".join((url.path.encode(), url.query.encode(), digest))
+            return await idempotency.once(
+                call.db, call.shop, call.caller.client, idempotency.check(key), content, carry_out
+            )
+
+        return await self.call(attempt, *scopes), done
+
+    def _call(self, *scopes: Scope) -> AbstractAsyncContextManager[Call]:
+        visit = _visit(self._request, self._name)
+        return self._entry.call(_secret(self._request), visit, *self._scopes, *scopes, route_class="write")
+
+
+class UploadRoute(APIRoute):
+    """A route whose handler takes its body in piece by piece, through a `Gate` in place of a `Call`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's hook for wrapping a route."""
+        handle = super().get_route_handler()
+        scopes = _door_of(self.dependant, self.path)
+        name = f"{'/'.join(sorted(self.methods or ()))} {self.path}"
+
+        async def enter(request: Request) -> Response:
+            gate = Gate(request, name, scopes)
+            await gate.admit()
+            request.state.call = gate
+            return await handle(request)
 
         return enter
 

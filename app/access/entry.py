@@ -127,6 +127,21 @@ class Entry:
                 await self._record_refusal(visit, caller.shop_id, refusal)
             raise
 
+    @asynccontextmanager
+    async def again(self, caller: Caller) -> AsyncIterator[tuple[Connection, Shop]]:
+        """A further transaction of a caller who was let in, for a request that is too long for one.
+
+        Raises: CredentialRevoked when the credential is not live any more.
+        """
+        shop = await self.shops.get(caller.shop_id)
+        try:
+            async with self.database.transaction(shop.id, admit=caller.admission) as db:
+                yield db, shop
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != _NOT_LIVE:
+                raise
+            raise CredentialRevoked from None
+
     async def _prove(
         self, proof: Callable[[str], bool], db: Connection, shop: Shop, caller: Caller, route_class: str
     ) -> None:

@@ -1,6 +1,6 @@
 """Long work as rows: asked for once, leased, fenced, resumed after a crash, followed by its progress."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -8,14 +8,15 @@ from uuid import UUID
 
 import structlog
 from pydantic import BaseModel
+from sqlalchemy import Text, any_, cast, exists, or_, select, text
 from sqlalchemy import bindparam as p
-from sqlalchemy import exists, or_, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql import func
 
 from app.access.entry import Entry
 from app.changes.models import queued_jobs
 from app.core import clock
-from app.core.db import Connection, Row, statement
+from app.core.db import Connection, Row, Statement, statement
 from app.core.errors import DatabaseUnavailable, NotFound
 from app.core.ids import new_id
 
@@ -39,15 +40,6 @@ BY_KEY = statement(
     )
 )
 GET = statement(select(queued_jobs).where(queued_jobs.c.shop_id == p("shop_id"), queued_jobs.c.id == p("id")))
-HAS_DUE = statement(
-    select(
-        exists().where(
-            queued_jobs.c.shop_id == p("shop_id"),
-            queued_jobs.c.due_at <= func.now(),
-            or_(queued_jobs.c.state == "queued", queued_jobs.c.state == "running"),
-        )
-    )
-)
 # A running row is due again when its lease is over: its worker died, and that is counted apart from a failure.
 # Materialized: inside a join, the planner may run the look again for each row, and each time it claims another job.
 CLAIM = statement(
@@ -56,6 +48,7 @@ CLAIM = statement(
         with due as materialized (
             select id from queued_jobs
             where shop_id = :shop_id and state in ('queued', 'running') and due_at <= now()
+                and kind = any(cast(:kinds as text[]))
             order by due_at limit 1 for update skip locked
         )
         update queued_jobs j set
@@ -166,6 +159,20 @@ class Lease:
 Handler = Callable[[Lease], Awaitable[dict[str, Any]]]
 
 
+def has_due(kinds: Iterable[str]) -> Statement:
+    """Whether the shop has a due job of these kinds."""
+    return statement(
+        select(
+            exists().where(
+                queued_jobs.c.shop_id == p("shop_id"),
+                queued_jobs.c.due_at <= func.now(),
+                or_(queued_jobs.c.state == "queued", queued_jobs.c.state == "running"),
+                queued_jobs.c.kind == any_(cast(p("kinds", list(kinds)), ARRAY(Text))),
+            )
+        )
+    )
+
+
 async def enqueue(
     db: Connection,
     shop_id: int,
@@ -174,6 +181,7 @@ async def enqueue(
     *,
     key: str | None = None,
     due_at: datetime | None = None,
+    bell: str = JOBS_BELL,
 ) -> Row:
     """Ask for a job, now or later; the same kind and key is the same job. Returns its row."""
     job_id, moment = new_id(), clock.now()
@@ -181,7 +189,7 @@ async def enqueue(
     await db.execute(
         ADD, shop_id=shop_id, id=job_id, arguments=arguments, due_at=due_at or moment, moment=moment, **values
     )
-    db.ring(JOBS_BELL)
+    db.ring(bell)
     row = await db.fetch_one(BY_KEY, shop_id=shop_id, **values)
     assert row is not None  # noqa: S101 inserted above, or there before
     return row
@@ -202,10 +210,17 @@ def job_read(row: Row) -> JobRead:
 
 
 async def run_due(entry: Entry, shop_id: int, handlers: Mapping[str, Handler], *, lease_seconds: float) -> int:
-    """Run one due job of the shop. Returns 1 if there was one; safe to run twice and side by side."""
+    """Run one due job of the shop, of a kind that has a handler here. Returns 1 if there was one.
+
+    Safe to run twice and side by side.
+    """
     async with entry.database.transaction(shop_id) as db:
         row = await db.fetch_one(
-            CLAIM, shop_id=shop_id, lease_seconds=lease_seconds, crash_limit=CRASHES_BEFORE_QUARANTINE
+            CLAIM,
+            shop_id=shop_id,
+            kinds=list(handlers),
+            lease_seconds=lease_seconds,
+            crash_limit=CRASHES_BEFORE_QUARANTINE,
         )
     if row is None:
         return 0

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from datetime import datetime
+from enum import StrEnum, auto
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -14,46 +15,66 @@ import typer
 from app.cli.console import fail, print_json, progress_bar, say
 from app.cli.environment import demo_facts
 from app.exports.schemas import Format, Kind
-from app.imports import customer_rows, order_rows, service
+from app.imports import client
+from app.imports.client import ImportResult
 from app.imports.errors import ImportRefused
-from app.imports.service import ImportResult
+from app.imports.kinds import KINDS
 
-imports = typer.Typer(help="Read customers or orders from a CSV file.", no_args_is_help=True)
+imports = typer.Typer(
+    help="Upload a file of customers, orders, events, identities or tags, and follow it until a worker has put it in.",
+    no_args_is_help=True,
+)
 
 Url = Annotated[str | None, typer.Option("--url", envvar="KEHU_URL", help="Where Kehu answers; default: the demo here")]
 ApiKey = Annotated[str | None, typer.Option(envvar="KEHU_API_KEY", help="An API key; default: the demo's here")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
-File = Annotated[Path, typer.Argument(help="The CSV file")]
+File = Annotated[Path, typer.Argument(help="The file: CSV, or JSON objects in .ndjson; .gz too")]
 Source = Annotated[str, typer.Option(help="Which system the external_id column comes from")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the file, send nothing")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would become of the rows, write nothing")]
 
 _POLL_SECONDS: Final = 0.2
 
 
-@imports.command("customers", help=f"Create or update a customer per row.\n\n{customer_rows.HELP}")
+class Policy(StrEnum):
+    """Of customers who are there: set what the row brings, fill what is empty, or leave them alone."""
+
+    overwrite = auto()
+    fill = auto()
+    skip = auto()
+
+
+@imports.command("customers", help=f"Create or update a customer per row.\n\n{KINDS['customers'].help}")
 def import_customers(
     file: File,
-    url: Url = None,
-    api_key: ApiKey = None,
+    policy: Annotated[Policy, typer.Option(help="What becomes of customers who are there")] = Policy.overwrite,
     source: Source = "import",
     dry_run: DryRun = False,
+    url: Url = None,
+    api_key: ApiKey = None,
     as_json: Json = False,
 ) -> None:
     """See the help text given above, which the columns' own module writes."""
-    _import("customers", file, url, api_key, source, dry_run, as_json)
+    _import("customers", file, url, api_key, source, dry_run=dry_run, as_json=as_json, policy=policy.value)
 
 
-@imports.command("orders", help=f"Create or update an order per order number.\n\n{order_rows.HELP}")
-def import_orders(
-    file: File,
-    url: Url = None,
-    api_key: ApiKey = None,
-    source: Source = "import",
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """See the help text given above, which the columns' own module writes."""
-    _import("orders", file, url, api_key, source, dry_run, as_json)
+def _command(kind: str, summary: str) -> None:
+    def run(
+        file: File,
+        source: Source = "import",
+        dry_run: DryRun = False,
+        url: Url = None,
+        api_key: ApiKey = None,
+        as_json: Json = False,
+    ) -> None:
+        _import(kind, file, url, api_key, source, dry_run=dry_run, as_json=as_json)
+
+    imports.command(kind, help=f"{summary}\n\n{KINDS[kind].help}")(run)
+
+
+_command("orders", "Create or update an order per order number, and refunds.")
+_command("events", "Keep an event per row.")
+_command("identities", "Add identities to customers who are there.")
+_command("tags", "Put tags on customers who are there.")
 
 
 def rescore(
@@ -156,25 +177,43 @@ def _fetch(http: httpx.Client, path: str, params: dict[str, str], file: Path | N
 
 
 def _import(
-    what: str, file: Path, url: str | None, api_key: str | None, source: str, dry_run: bool, as_json: bool
+    kind: str,
+    file: Path,
+    url: str | None,
+    api_key: str | None,
+    source: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    policy: str = "overwrite",
 ) -> None:
     base_url, key = _place(url, api_key)
-    run = service.import_customers if what == "customers" else service.import_orders
     try:
-        with progress_bar(what) as update:
+        with progress_bar(kind) as update:
             result = asyncio.run(
-                run(
+                client.import_file(
+                    kind,
                     file,
                     base_url=base_url,
                     api_key=key,
                     source=source,
+                    policy=policy,
                     dry_run=dry_run,
-                    on_progress=lambda done, refused: update(done, None, f"{refused} refused" if refused else ""),
+                    on_progress=lambda told: update(told["rows"], None, moving(told)),
+                    on_wait=lambda: say("nobody has taken the import yet: is a worker running? (kehu worker)"),
                 )
             )
     except ImportRefused as error:
         fail(str(error))
     _report(result, dry_run=dry_run, as_json=as_json)
+
+
+def moving(told: dict[str, Any]) -> str:
+    """How an import goes, in a few words."""
+    parts = [f"{told['rows_per_second']:,.0f} rows/s"] if told["rows_per_second"] else []
+    parts += [f"{told['seconds_left']:,.0f} s left"] if told["seconds_left"] is not None else []
+    parts += [f"{told['refused']:,} refused"] if told["refused"] else []
+    return ", ".join(parts) or str(told["state"])
 
 
 def _report(result: ImportResult, *, dry_run: bool, as_json: bool) -> None:
@@ -183,15 +222,15 @@ def _report(result: ImportResult, *, dry_run: bool, as_json: bool) -> None:
     else:
         for name in result.unknown_columns:
             say(f"column ignored: {name}")
-        if dry_run:
-            say(f"{result.rows} rows read, {result.checked} could be sent, {result.refused} refused")
-        else:
-            say(
-                f"{result.created} created, {result.updated} updated, {result.unchanged} unchanged, "
-                f"{result.refused} refused, from {result.rows} rows in {result.seconds:.1f} s"
-            )
+        would = "would be " if dry_run else ""
+        say(
+            f"{would}{result.created} created, {result.updated} updated, {result.unchanged} unchanged, "
+            f"{result.refused} refused, from {result.rows} rows in {result.seconds:.1f} s"
+        )
         if result.report_path:
             say(f"refused rows, with reasons: {result.report_path}")
+    if result.state != "done":
+        fail(f"the import ended as {result.state}; see GET /v1/imports/{result.id}")
     if result.refused:
         raise typer.Exit(3)
 

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     database_pgbouncer: bool = Field(default=False, description="The pool is behind PgBouncer in transaction mode")
 
     body_limit_bytes: int = Field(default=8 * 1024 * 1024, ge=1024)
+    upload_limit_bytes: int = Field(
+        default=64 * 1024**3, ge=1024, description="What a file to import may hold, unpacked; it is never in memory"
+    )
     outbound_timeout_seconds: float = Field(default=10.0, gt=0)
     outbound_allow_networks: Annotated[list[IPv4Network | IPv6Network], NoDecode, BeforeValidator(_split)] = Field(
         default_factory=list

@@ -107,11 +107,19 @@ class ShopKeys:
 
     def seal(self, column: str, value: str) -> bytes:
         """Seal something of the shop itself (a client's secret, an endpoint's), not of a person."""
-        return seal(self._boxes[self.current], self.current, value.encode(), self._own(column))
+        return self.seal_bytes(column, value.encode())
 
     def open(self, column: str, sealed: bytes) -> str:
         """Raises CannotOpen."""
-        return unseal(self._box(sealed), sealed, self._own(column)).decode()
+        return self.open_bytes(column, sealed).decode()
+
+    def seal_bytes(self, column: str, value: bytes) -> bytes:
+        """As `seal`, of what is no text."""
+        return seal(self._boxes[self.current], self.current, value, self._own(column))
+
+    def open_bytes(self, column: str, sealed: bytes) -> bytes:
+        """Raises CannotOpen."""
+        return unseal(self._box(sealed), sealed, self._own(column))
 
     def new_person(self, customer_id: int) -> tuple[PersonKey, bytes]:
         """A fresh person key, and its wrapped form to store."""
@@ -140,7 +148,7 @@ class ShopKeys:
 
     def reseal(self, column: str, sealed: bytes) -> bytes:
         """Something of the shop itself, sealed under the current version."""
-        return self.seal(column, self.open(column, sealed))
+        return self.seal_bytes(column, self.open_bytes(column, sealed))
 
     def _own(self, column: str) -> bytes:
         return f"{self.shop_id}|{column}".encode()

@@ -1,5 +1,6 @@
 """What comes in is limited before it is understood, and read by one JSON parser."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -93,29 +94,34 @@ class LimitedRequest(Request):
 
 
 class BodyLimit:
-    """Refuses a body over the limit before a byte of it is parsed, whether or not its length was announced."""
+    """Refuses a body over the limit before a byte of it is parsed, whether or not its length was announced.
 
-    def __init__(self, app: ASGIApp, *, limit_bytes: int) -> None:
+    `uploads` are the limits of paths whose bodies are stored as they come, and are never in memory.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit_bytes: int, uploads: Mapping[str, int]) -> None:
         self._app = app
         self._limit = limit_bytes
+        self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI entry."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._uploads.get(scope["path"], self._limit)
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        scope["kehu.too_large"] = announced.isdigit() and int(announced) > self._limit
+        scope["kehu.too_large"] = announced.isdigit() and int(announced) > limit
         seen = 0
 
         async def limited() -> Message:
             nonlocal seen
             if scope["kehu.too_large"]:
-                raise TooLarge(f"Send at most {self._limit} bytes at a time")
+                raise TooLarge(f"Send at most {limit} bytes at a time")
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._limit:
-                raise TooLarge(f"Send at most {self._limit} bytes at a time")
+            if seen > limit:
+                raise TooLarge(f"Send at most {limit} bytes at a time")
             return message
 
         await self._app(scope, limited, send)

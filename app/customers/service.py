@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from app.access.settings import IdentitySettings
@@ -35,6 +35,8 @@ UPDATED: Final = "updated"
 UNCHANGED: Final = "unchanged"
 REFUSED: Final = "refused"
 
+# What a write does to a customer who is there: set what it brings, set only what is empty, or leave them alone.
+Policy = Literal["overwrite", "fill", "skip"]
 _SEEN_AGAIN: Final = timedelta(days=1)
 Key = tuple[str, bytes]  # kind and hash: where an identity is found
 
@@ -46,7 +48,7 @@ class Write:
     `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
     `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
     of a change, so that the caller knows its own again. `keeps_mobile`: the mobile that is shown stays, and one among
-    the identities is only held.
+    the identities is only held. `policy`: what becomes of a customer who is there.
     """
 
     identities: Sequence[IdentityWrite]
@@ -56,6 +58,7 @@ class Write:
     told: dict[str, str] = field(default_factory=dict)
     keeps_mobile: bool = False
     attributes: Told | None = None
+    policy: Policy = "overwrite"
 
     def verifies(self, identity: IdentityWrite) -> bool:
         """Whether the sender has proof that the identity is this person's."""
@@ -128,8 +131,15 @@ class _Case:
     conflicts: list[Conflict] = field(default_factory=list)
 
     @property
+    def is_left_alone(self) -> bool:
+        """Whether the customer is there, and the write wants only new ones."""
+        return self.person is not None and self.write.policy == "skip"
+
+    @property
     def extra(self) -> list[_Claim]:
-        """The identities that nobody holds, each once."""
+        """The identities that nobody holds and that the person gets, each once."""
+        if self.is_left_alone:
+            return []
         apart = {claim.key for claim in self.apart}
         fresh = {claim.key: claim for claim in self.claims if claim.key not in self.found and claim.key not in apart}
         return list(fresh.values())
@@ -414,7 +424,7 @@ class _Wave:
                 best, case.person, case.proven = weight, known, proven
         if target is not None:
             case.person = target
-        if len(others) > 1 or target is not None:
+        if (len(others) > 1 or target is not None) and not case.is_left_alone:
             case.others = [one for one in others if case.person is not None and one.known.owner != case.person.owner]
 
     def _still_verified(self, known: _Known) -> bool:
@@ -595,6 +605,8 @@ class _Wave:
         """Keep when identities were last seen, to the day, and that they were verified."""
         again: list[tuple[str, bytes, int, datetime | None]] = []
         for case in cases:
+            if case.is_left_alone:
+                continue
             for claim in case.claims:
                 known = case.found.get(claim.key)
                 if known is None or known.last_seen_at is None or not case.is_mine(claim.key):
@@ -618,6 +630,8 @@ class _Wave:
             assert case.person is not None  # noqa: S101 known
             brought_by, origin = case.brought_by()
             outcomes[case.index] = Outcome(UNCHANGED, case.person.owner, origin=origin, brought_by=brought_by)
+            if case.is_left_alone:
+                continue
             if case.extra or case.write.fields or case.write.attributes or case.verified_now or also:
                 concerned[case.person.owner] = case
         if not concerned:
@@ -673,6 +687,8 @@ class _Wave:
         before = records.open_profile(key, row)
         keeps = case.write.keeps_mobile and before["mobile"] is not None
         fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
+        if case.write.policy == "fill":
+            fields |= {name: value for name, value in before.items() if value != EMPTY[name]}
         after = _apply(before, fields, case.extra)
         if after["mobile"] in case.verified_now and "mobile_verified" not in fields:
             after["mobile_verified"] = True

@@ -12,10 +12,13 @@ from app.access.audit import Visit
 from app.access.entry import Entry
 from app.access.scopes import SCOPES
 from app.access.shops import Shops, create_shop
+from app.changes import jobs
 from app.core.config import Settings
 from app.core.crypto import RootKey
 from app.core.db import Database, statement
 from app.core.errors import Unauthorized
+from app.imports import repository as imports
+from app.imports.jobs import run as run_import
 
 NAMES: Final = {"brand": "初雨美妆 (demo)", "history": "Orders from a file (demo)"}
 
@@ -38,6 +41,8 @@ TIERS = statement(
 )
 NEWEST = statement(text("select max(paid_at) from orders where shop_id = :shop_id"))
 
+_LEASE_SECONDS: Final = 30.0
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -57,7 +62,7 @@ def run(
         database = Database(
             settings.database_url.get_secret_value(),
             role=None,
-            pool_size=2,
+            pool_size=4,
             acquire_timeout_seconds=10,
             statement_timeout_seconds=60,
         )
@@ -88,6 +93,12 @@ async def let_in(entry: Entry, known: dict[str, Any] | None, kind: str) -> dict[
         "client_secret": client.client_secret,
         "api_key": client.api_key,
     }
+
+
+async def put_files_in(entry: Entry, shop_id: int) -> None:
+    """Carry out the imports that are waiting."""
+    while await jobs.run_due(entry, shop_id, {imports.KIND: run_import}, lease_seconds=_LEASE_SECONDS):
+        pass
 
 
 async def pin_after_newest_order(entry: Entry, shop_id: int) -> None:

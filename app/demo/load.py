@@ -12,11 +12,12 @@ from typing import Any, Final
 import httpx
 
 from app.demo.brand import Brand, generate
-from app.imports import service
+from app.imports import client
 
 SEED: Final = 20_260
 BATCH: Final = 500
 _CONCURRENT: Final = 16  # commits that wait for the disk together wait once
+_PAUSE_SECONDS: Final = 0.2
 _CONSENTING: Final = 3  # every n-th member has not agreed to marketing
 
 TEMPLATE: Final = "come-back"
@@ -34,16 +35,22 @@ class LoadRefused(Exception):
     """The service refused what the demo sends: a bug of ours, shown as it is."""
 
 
-def file(path: Path, update: Update, *, base_url: str, api_key: str) -> None:
-    """Import a file of orders."""
-    asyncio.run(
-        service.import_orders(
-            path,
-            base_url=base_url,
-            api_key=api_key,
-            on_progress=lambda done, refused: update(done, None, f"{refused} refused" if refused else ""),
+def file(path: Path, update: Update, work: Callable[[], None], *, base_url: str, api_key: str) -> None:
+    """Import a file of orders. `work` does a worker's part of it, and comes back at once when there is none."""
+
+    async def go() -> None:
+        def show(told: dict[str, Any]) -> None:
+            update(told["rows"], None, f"{told['refused']} refused" if told["refused"] else "")
+
+        following = asyncio.create_task(
+            client.import_file("orders", path, base_url=base_url, api_key=api_key, on_progress=show)
         )
-    )
+        while not following.done():
+            await asyncio.to_thread(work)
+            await asyncio.sleep(_PAUSE_SECONDS)
+        await following
+
+    asyncio.run(go())
 
 
 def brand(progress: Callable[[str], AbstractContextManager[Any]], *, base_url: str, api_key: str) -> None:

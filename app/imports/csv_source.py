@@ -4,9 +4,7 @@ import csv
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO
 
 from app.imports.errors import FileRefused
@@ -35,9 +33,8 @@ class _Line:
     fault: str = ""
 
 
-@contextmanager
-def open_csv(path: Path, layout: Layout) -> Iterator[CsvFile]:
-    """Open a file and match its header. Memory stays within a few MiB however large the file is.
+def read_csv(file: BinaryIO, layout: Layout) -> CsvFile:
+    """Match an open file's header, and read its rows. Memory stays within a few MiB however large the file is.
 
     UTF-8 (with or without BOM) or GBK, whichever leaves fewer undecodable lines in the first MiB; delimited by comma,
     semicolon or tab, whichever makes the header more familiar. Empty lines pass unseen; short rows lack their last
@@ -45,33 +42,25 @@ def open_csv(path: Path, layout: Layout) -> Iterator[CsvFile]:
     that does not close within 1 MiB, more cells than the header has.
     Raises: FileRefused.
     """
-    with _open(path) as file:
-        lines = _lines(file, _encoding(file, path))
-        first = next((line for line in lines if line.text.strip() or line.fault), None)
-        if first is None:
-            raise FileRefused(f"{path} is empty")
-        delimiter = max(DELIMITERS, key=lambda each: _familiarity(first.text, each, layout))
-        records = _Records(itertools.chain([first], lines), delimiter).walk()
-        _, names, fault = next(records)
-        if fault:
-            raise FileRefused(f"The header of {path} cannot be read: {fault}")
-        opened = CsvFile(read_header(names, layout))
-        opened.rows = _rows(records, opened)
-        yield opened
+    lines = _lines(file, _encoding(file))
+    first = next((line for line in lines if line.text.strip() or line.fault), None)
+    if first is None:
+        raise FileRefused("The file is empty")
+    delimiter = max(DELIMITERS, key=lambda each: _familiarity(first.text, each, layout))
+    records = _Records(itertools.chain([first], lines), delimiter).walk()
+    _, names, fault = next(records)
+    if fault:
+        raise FileRefused(f"The header cannot be read: {fault}")
+    opened = CsvFile(read_header(names, layout))
+    opened.rows = _rows(records, opened)
+    return opened
 
 
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as exc:
-        raise FileRefused(f"Cannot read {path}: {exc.strerror or exc}") from exc
-
-
-def _encoding(file: BinaryIO, path: Path) -> str:
+def _encoding(file: BinaryIO) -> str:
     """Decide from the start of the file, and leave it standing at the first byte of text."""
     sample = file.read(SAMPLE_BYTES)
     if sample.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise FileRefused(f"{path} is in UTF-16: save it as CSV UTF-8")
+        raise FileRefused("The file is in UTF-16: save it as CSV UTF-8")
     file.seek(3 if sample.startswith(b"\xef\xbb\xbf") else 0)
     if sample.startswith(b"\xef\xbb\xbf"):
         return "utf-8"
@@ -95,7 +84,7 @@ def _lines(file: BinaryIO, encoding: str) -> Iterator[_Line]:
     while raw := file.readline(MAX_LINE_BYTES + 1):
         number += 1
         if len(raw) > MAX_LINE_BYTES:
-            _skip_line(file, raw)
+            skip_line(file, raw)
             yield _Line(number, "", f"the line is longer than {MAX_LINE_BYTES:,} bytes")
             continue
         try:
@@ -105,7 +94,8 @@ def _lines(file: BinaryIO, encoding: str) -> Iterator[_Line]:
         yield _Line(number, text, "the line contains a NUL character" if "\0" in text else fault)
 
 
-def _skip_line(file: BinaryIO, raw: bytes) -> None:
+def skip_line(file: BinaryIO, raw: bytes) -> None:
+    """Read on to the end of a line of which `raw` is the beginning."""
     while raw and not raw.endswith(b"\n"):
         raw = file.readline(1 << 16)
 
@@ -177,14 +167,16 @@ def _rows(records: Iterator[tuple[int, list[str], str]], opened: CsvFile) -> Ite
             fault = f"the row has {filled} cells where the header has {header.width}"
         known = {}
         for name, index in header.positions:
-            if index < filled and (cell := _cell(cells[index])):
-                known[name] = cell
+            if index < filled and (cell := cells[index].strip()):
+                if cell[0] == "=":
+                    cell = _unwrapped(cell)
+                if cell:
+                    known[name] = cell
         if known or fault or any(cell.strip() for cell in cells):
             opened.rows_read += 1
             yield Row(line, known, fault)
 
 
-def _cell(text: str) -> str:
-    """The cell without outer space, and out of the `="…"` in which shop exports wrap numbers for spreadsheets."""
-    text = text.strip()
+def _unwrapped(text: str) -> str:
+    """The cell out of the `="…"` in which shop exports wrap numbers for spreadsheets."""
     return text[2:-1].strip() if text.startswith('="') and text.endswith('"') and len(text) > 2 else text

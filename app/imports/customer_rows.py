@@ -2,24 +2,31 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter
+
+from app.customers.schemas import CustomerCreate, IdentityWrite
+from app.customers.service import Write
 from app.imports import identities
+from app.imports.asked import Asked
+from app.imports.glance import at_a_glance
 from app.imports.header import IDENTITY_COLUMNS, SCOPE_COLUMNS, STORE_ALIASES, Layout
 from app.imports.rows import (
     Outgoing,
     Payload,
     Row,
-    RowError,
     RowRefused,
+    Unit,
     calendar_day,
+    checked,
     moment,
     read,
     rfc3339,
     text_cell,
     whole,
 )
-from app.imports.scratch import Scratch
 
 LAYOUT = Layout(
     columns={
@@ -47,26 +54,42 @@ Columns, in English or Chinese, in any order; at least one of the first line:
   remark, store_id, source_channel, member_since, created_at
 An empty cell keeps what is stored. Times without a zone are in the shop's zone.
 A row that names someone an earlier row of the file already named is refused, so that
-importing the same file again changes nothing."""
+importing the same file again changes nothing. For people who are there, --policy says
+whether to overwrite what differs, fill only what is empty, or skip them."""
 
+_BODY: TypeAdapter[CustomerCreate] = TypeAdapter(CustomerCreate)
 _GENDERS = {"0": 0, "未知": 0, "保密": 0, "unknown": 0, "1": 1, "男": 1, "男性": 1, "m": 1, "male": 1}
 _GENDERS |= {"2": 2, "女": 2, "女性": 2, "f": 2, "female": 2}
 
 
-def read_customers(
-    rows: Iterable[Row], memory: Scratch, *, source: str, zone: ZoneInfo
-) -> Iterator[Outgoing | RowError]:
-    """A customer or a refusal for each row, in file order.
-
-    Two rows about one person would overwrite each other, in an order that depends on the network: the first one counts.
-    """
+def read_customers(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
+    """A customer or a refusal for each row, in file order."""
     for row in rows:
         try:
-            customer = to_customer(row, source=source, zone=zone)
-            _claim(row, customer, memory)
-            yield Outgoing(row.line, customer)
+            if (known := at_a_glance(row, asked)) is not None:
+                yield Outgoing(row.line, _write(row.line, *known, asked))
+                continue
+            payload = to_customer(row, source=asked.source, zone=asked.zone)
+            yield Outgoing(row.line, to_write(row.line, payload, asked))
         except RowRefused as refused:
             yield refused.error
+
+
+def to_write(line: int, payload: Payload, asked: Asked) -> Write:
+    """What the customers room takes, from a payload in the form of the calls. Raises RowRefused."""
+    body = checked(_BODY, line, payload)
+    return _write(line, body.identities, body.given(), body.created_at, asked)
+
+
+def _write(line: int, named: list[IdentityWrite], fields: Payload, created_at: datetime | None, asked: Asked) -> Write:
+    """Two rows about one person would overwrite each other, in an order that nobody sees: the first one counts."""
+    for identity in named:
+        before = asked.memory.first_line(identities.key(identity), line)
+        if before != line:
+            raise RowRefused(
+                line, identity.kind, f"line {before} of this file already has this {identity.kind}", "duplicate"
+            )
+    return Write(named, fields, created_at, policy=asked.policy)
 
 
 def to_customer(row: Row, *, source: str, zone: ZoneInfo) -> Payload:
@@ -92,17 +115,8 @@ def to_customer(row: Row, *, source: str, zone: ZoneInfo) -> Payload:
     return {"identities": named, **{name: value for name, value in fields.items() if value is not None}}
 
 
-def _claim(row: Row, customer: Payload, memory: Scratch) -> None:
-    for identity in customer["identities"]:
-        line = memory.first_line(identities.key(identity), row.line)
-        if line != row.line:
-            raise RowRefused(
-                row.line, identity["kind"], f"line {line} of this file already has this {identity['kind']}"
-            )
-
-
 def _gender(text: str) -> int:
     gender = _GENDERS.get(unicodedata.normalize("NFKC", text).casefold())
     if gender is None:
-        raise ValueError(f'"{text[:20]}" is not one of 0, 1, 2, 男, 女, male, female')
+        raise ValueError("this is not one of 0, 1, 2, 男, 女, male, female")
     return gender

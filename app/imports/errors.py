@@ -1,4 +1,18 @@
-"""Refusals that end a whole import; a bad row is a `RowError` instead and ends nothing."""
+"""Refusals about imports; a bad row is a `RowError` instead and ends nothing."""
+
+from app.core.errors import Conflict, NotFound
+
+
+class ImportNotFound(NotFound):
+    """There is no such import."""
+
+    code, title = "import_not_found", "There is no such import in this shop"
+
+
+class ImportEnded(Conflict):
+    """The import was cancelled while its file was on the way."""
+
+    code, title = "import_ended", "This import has ended; start another"
 
 
 class ImportRefused(Exception):

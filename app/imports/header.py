@@ -44,6 +44,7 @@ class Layout:
 
     columns: Mapping[str, tuple[str, ...]]
     required: Mapping[str, tuple[tuple[str, ...], ...]]
+    prefix: str = ""  # columns that begin with it are known by their own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +63,15 @@ def read_header(names: Sequence[str], layout: Layout) -> Header:
     unknown: list[str] = []
     for index, name in enumerate(names):
         column = known.get(plain(name))
+        if layout.prefix and name.strip().startswith(layout.prefix):
+            column = name.strip()
         if column is None:
             if name.strip():
                 unknown.append(name.strip())
         elif column in positions:
-            first = names[positions[column]].strip()
-            raise FileRefused(f'The columns "{first}" and "{name.strip()}" both mean {column}: remove or rename one')
+            raise FileRefused(
+                f"The columns {positions[column] + 1} and {index + 1} both mean {column}: remove or rename one"
+            )
         else:
             positions[column] = index
     _check_required(positions, layout)
@@ -77,7 +81,8 @@ def read_header(names: Sequence[str], layout: Layout) -> Header:
 def recognised(names: Sequence[str], layout: Layout) -> int:
     """How many of the names the layout knows; decides between delimiters."""
     known = _known(layout)
-    return sum(plain(name) in known for name in names)
+    prefix = layout.prefix or "\0"
+    return sum(plain(name) in known or name.strip().startswith(prefix) for name in names)
 
 
 def plain(name: str) -> str:

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 
+from app.customers.schemas import IdentityWrite
 from app.imports.header import IDENTITY_COLUMNS
 from app.imports.rows import Payload, text_cell
 
@@ -16,7 +17,7 @@ def mobile(text: str) -> str:
     """Digits with an optional plus; a mainland number loses its +86, so that all its spellings are one."""
     plain = re.sub(r"[\s()\-']", "", unicodedata.normalize("NFKC", text)).removesuffix(".0")
     if _SCIENTIFIC.fullmatch(plain):
-        raise ValueError(f"a spreadsheet has rounded this number to {text}: its last digits are lost")
+        raise ValueError("a spreadsheet has rounded this number: its last digits are lost")
     if not _MOBILE.fullmatch(plain):
         raise ValueError("this is not a mobile number")
     mainland = _CHINA.fullmatch(plain)
@@ -51,7 +52,6 @@ def identities(values: Mapping[str, str | None], *, appid: str | None, source: s
     return named
 
 
-def key(identity: Mapping[str, str]) -> str:
+def key(identity: IdentityWrite) -> str:
     """One text per identity, equal when the server would find the same person by it."""
-    value = identity["value"].casefold() if identity["kind"] == "email" else identity["value"]
-    return "\x1f".join((identity["kind"], identity.get("scope", ""), value))
+    return f"{identity.kind}\x1f{identity.scope}\x1f{identity.value}"

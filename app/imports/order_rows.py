@@ -2,11 +2,15 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter
+
 from app.imports import identities
+from app.imports.asked import Asked
 from app.imports.header import IDENTITY_COLUMNS, SCOPE_COLUMNS, STORE_ALIASES, Layout
 from app.imports.rows import (
     EXACT,
@@ -15,6 +19,8 @@ from app.imports.rows import (
     Row,
     RowError,
     RowRefused,
+    Unit,
+    checked,
     moment,
     money,
     read,
@@ -23,11 +29,14 @@ from app.imports.rows import (
     to_fen,
     whole,
 )
-from app.imports.scratch import Scratch
+from app.orders.schemas import OrderWrite, RefundWrite
 
 T = TypeVar("T")
 MAX_ORDER_NO = 64
 MAX_LINES = 2000
+_PULSE = 5000  # rows between two signs of life
+_ORDER: TypeAdapter[OrderWrite] = TypeAdapter(OrderWrite)
+_REFUND: TypeAdapter[RefundWrite] = TypeAdapter(RefundWrite)
 
 LAYOUT = Layout(
     columns={
@@ -53,14 +62,17 @@ LAYOUT = Layout(
         "name": ("商品名称", "商品", "品名", "商品标题", "product_name", "item_name", "description"),
         "quantity": ("数量", "商品数量", "购买数量", "件数", "qty"),
         "unit_price": ("单价", "商品单价", "价格", "商品价格", "price"),
+        "refund_no": ("退款编号", "退款单号", "refund_id"),
+        "refund_amount": ("退款金额", "实退金额"),
+        "refunded_at": ("退款时间", "退款成功时间", "refund_time"),
         "version": ("版本", "版本号"),
         "updated_at": ("更新时间", "修改时间", "update_time", "updated_time"),
     },
     required={
         "the order number": (("order_no",),),
-        "who ordered": tuple((column,) for column in IDENTITY_COLUMNS),
-        "the time of payment": (("paid_at",),),
-        "the amount": (("amount",), ("line_amount",), ("quantity", "unit_price")),
+        "who ordered": (*((column,) for column in IDENTITY_COLUMNS), ("refund_no",)),
+        "the time of payment": (("paid_at",), ("refunded_at",)),
+        "the amount": (("amount",), ("line_amount",), ("quantity", "unit_price"), ("refund_amount",)),
     },
 )
 
@@ -79,7 +91,8 @@ The earliest paid_at and the latest version count, or without versions the lates
 updated_at; everything else that describes the order must agree where it is filled. Times
 without a zone are in the shop's zone. Status is created, paid, shipped, completed or
 closed, or its Chinese name; without one the order is paid. An order with one bad line is
-left out whole, so no total is wrong. An order has at most 2,000 lines."""
+left out whole, so no total is wrong. An order has at most 2,000 lines. A line that
+fills refund_no is a refund of its order: refund_no, order_no, refund_amount, refunded_at."""
 
 _STATUSES = {status: status for status in ("created", "paid", "shipped", "completed", "closed")}
 _STATUSES |= {"待付款": "created", "等待买家付款": "created", "已付款": "paid", "待发货": "paid", "买家已付款": "paid"}
@@ -94,23 +107,55 @@ _STATUSES |= {"交易成功": "completed", "已关闭": "closed", "交易关闭"
 _UNPAID = ("created", "closed")
 
 
-def read_orders(rows: Iterable[Row], memory: Scratch, *, source: str, zone: ZoneInfo) -> Iterator[Outgoing | RowError]:
+def read_orders(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
     """An order or a refusal for each order number, in order of first appearance, after the whole file has been read.
 
     Memory stays under about 32 MiB plus the lines of one order, at most 2,000; the file's lines wait on disk, see
-    `scratch`.
+    `scratch`. Refunds go out as they are read: they wait for their orders in the database.
     """
-    for row in rows:
+    for count, row in enumerate(rows, 1):
         order_no = row.cells.get("order_no")
-        if order_no:
-            memory.add(order_no, row)
+        if "refund_no" in row.cells:
+            yield _refund(row, asked)
+        elif order_no:
+            asked.memory.add(order_no, row)
         else:
             yield RowError(row.line, "" if row.fault else "order_no", row.fault or "the order number is missing")
-    for lines in memory.groups(MAX_LINES + 1):
+        if count % _PULSE == 0:
+            yield None
+    for lines in asked.memory.groups(MAX_LINES + 1):
         try:
-            yield Outgoing(lines[0].line, to_order(lines, source=source, zone=zone))
+            payload = to_order(lines, source=asked.source, zone=asked.zone)
+            yield Outgoing(lines[0].line, checked(_ORDER, lines[0].line, payload))
         except RowRefused as refused:
             yield _whole_order(refused.error, lines)
+
+
+def to_told(line: int, payload: Payload, asked: Asked) -> OrderWrite | RefundWrite:
+    """An order in the form of the calls; an object with a `refund_no` is a refund. Raises RowRefused."""
+    return checked(_REFUND, line, payload) if "refund_no" in payload else checked(_ORDER, line, payload)
+
+
+def _refund(row: Row, asked: Asked) -> Unit:
+    try:
+        if row.fault:
+            raise RowRefused(row.line, "", row.fault)
+        amount = read(row, "refund_amount", money)
+        refunded = read(row, "refunded_at", lambda text: rfc3339(moment(text, asked.zone)))
+        if amount is None or refunded is None:
+            missing = "refund_amount" if amount is None else "refunded_at"
+            raise RowRefused(row.line, missing, "a refund needs an amount and a time")
+        fields: Payload = {
+            "refund_no": row.cells["refund_no"],
+            "order_no": row.cells.get("order_no"),
+            "amount_fen": to_fen(amount),
+            "refunded_at": refunded,
+            "version": read(row, "version", whole),
+        }
+        payload = {name: value for name, value in fields.items() if value is not None}
+        return Outgoing(row.line, checked(_REFUND, row.line, payload))
+    except RowRefused as refused:
+        return refused.error
 
 
 def to_order(lines: Sequence[Row], *, source: str, zone: ZoneInfo) -> Payload:
@@ -229,11 +274,12 @@ def _distinct(lines: Sequence[Row], field: str, parse: Callable[[str], T]) -> li
 def _status(text: str) -> str:
     status = _STATUSES.get(unicodedata.normalize("NFKC", text).casefold())
     if status is None:
-        raise ValueError(f'"{text[:20]}" is not one of created, paid, shipped, completed, closed')
+        raise ValueError("this is not one of created, paid, shipped, completed, closed")
     return status
 
 
 def _whole_order(error: RowError, lines: Sequence[Row]) -> RowError:
-    order_no = lines[0].cells["order_no"][:MAX_ORDER_NO]
-    scope = f"order {order_no}" if len(lines) == 1 else f"order {order_no}: its other lines are left out too"
-    return RowError(error.line, error.field, f"{error.reason} ({scope})")
+    """Refused with all its lines, so that no total is wrong."""
+    if len(lines) == 1:
+        return error
+    return replace(error, reason=f"{error.reason} (the other lines of this order are left out too)")

@@ -10,6 +10,10 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from pydantic import TypeAdapter, ValidationError
+
+from app.core.problems import field_problems
+
 T = TypeVar("T")
 Payload = dict[str, Any]
 
@@ -38,28 +42,53 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Why a row was left out. `field` is a column or empty; `code` is the server's, when the server refused it."""
+    """Why a row was left out, without its values. `field` is a column or empty."""
 
     line: int
     field: str
     reason: str
-    code: str = ""
+    code: str = "invalid"
 
 
 class RowRefused(Exception):
     """Carries a `RowError` out of the functions that read one row."""
 
-    def __init__(self, line: int, field: str, reason: str) -> None:
+    def __init__(self, line: int, field: str, reason: str, code: str = "invalid") -> None:
         super().__init__(reason)
-        self.error = RowError(line, field, reason)
+        self.error = RowError(line, field, reason, code)
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A payload ready to send, with the line it came from (of an order, its first)."""
+    """What a row says, ready for its room, with the line it came from (of an order, its first)."""
 
     line: int
-    payload: Payload
+    payload: Any
+
+
+Unit = Outgoing | RowError | None  # None: nothing yet, a long file is still being read
+
+
+def checked(adapter: TypeAdapter[T], line: int, payload: Payload) -> T:
+    """The payload as the calls would take it. Raises RowRefused with the first thing that is wrong."""
+    try:
+        return adapter.validate_python(payload)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        first = field_problems(found)[0]
+        raise RowRefused(line, column(first["field"], payload), first["message"]) from None
+
+
+def column(field: str, payload: Payload) -> str:
+    """The file's column for a field of a payload: `items.0.price_fen` is unit_price, an identity its kind."""
+    identity = re.match(r"identities\.(\d{1,3})", field)
+    named = payload.get("identities")
+    if identity and isinstance(named, list):
+        found = named[int(identity[1])]
+        return str(found.get("kind", "identities"))[:40] if isinstance(found, dict) else "identities"
+    name = re.sub(r"^items\.\d+\.", "", field)
+    name = re.sub(r"\.\d+$", "", name)
+    return {"amount_fen": "amount", "price_fen": "unit_price", "body": ""}.get(name, name)[:100]
 
 
 def read(row: Row, field: str, parse: Callable[[str], T]) -> T | None:
@@ -82,7 +111,7 @@ def whole(text: str) -> int:
     """A count or an id, zero or more; `1,200` and a spreadsheet's `12.0` are read as they look."""
     plain = unicodedata.normalize("NFKC", text)
     if not _WHOLE.fullmatch(plain):
-        raise ValueError(f"{_quote(text)} is not a whole number")
+        raise ValueError("this is not a whole number")
     return int(plain.partition(".")[0].replace(",", ""))
 
 
@@ -91,10 +120,10 @@ def money(text: str) -> Decimal:
     """Yuan, exact, zero or more; a currency sign and thousands separators are allowed, exponents are not."""
     plain = unicodedata.normalize("NFKC", text).strip().removesuffix("元").strip("¥ ")
     if not _NUMBER.fullmatch(plain):
-        raise ValueError(f"{_quote(text)} is not an amount")
+        raise ValueError("this is not an amount")
     amount = Decimal(plain.replace(",", ""))
     if amount < 0:
-        raise ValueError(f"{_quote(text)} is below zero")
+        raise ValueError("the amount is below zero")
     return amount
 
 
@@ -111,7 +140,7 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     """
     match = _TIME.fullmatch(unicodedata.normalize("NFKC", text).strip())
     if match is None:
-        raise ValueError(f"{_quote(text)} is not a time such as 2024-06-18 20:30:00")
+        raise ValueError("this is not a time such as 2024-06-18 20:30:00")
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     try:
         local = datetime(
@@ -120,7 +149,7 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
         )  # fmt: skip
         return local.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"{_quote(text)} is not a time that exists") from None
+        raise ValueError("this is not a time that exists") from None
 
 
 def rfc3339(instant: datetime) -> str:
@@ -131,12 +160,12 @@ def calendar_day(text: str) -> str:
     """YYYY-MM-DD from the usual spellings of a date."""
     match = _DAY.fullmatch(unicodedata.normalize("NFKC", text).strip())
     if match is None:
-        raise ValueError(f"{_quote(text)} is not a date such as 1990-12-31")
+        raise ValueError("this is not a date such as 1990-12-31")
     year, month, day = (int(part) for part in match.groups() if part)
     try:
         return date(year, month, day).isoformat()
     except ValueError:
-        raise ValueError(f"{_quote(text)} is not a date that exists") from None
+        raise ValueError("this is not a date that exists") from None
 
 
 def _offset(text: str) -> timezone:
@@ -145,8 +174,3 @@ def _offset(text: str) -> timezone:
     hours, minutes = int(text[1:3]), int(text[-2:])
     span = timedelta(hours=hours, minutes=minutes)
     return timezone(-span if text[0] == "-" else span)
-
-
-def _quote(text: str) -> str:
-    """The cell as the report shows it: short, so that a wrong column does not flood it."""
-    return f'"{text[:40]}…"' if len(text) > 40 else f'"{text}"'

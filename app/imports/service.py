@@ -1,140 +1,134 @@
-"""Import a file of customers or orders through the public calls of a running server."""
+"""Files in: opened, taken in piece by piece, handed to a worker, followed, cancelled, and tidied up after."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
 
-from app.imports import client, customer_rows, order_rows
-from app.imports.client import Delivery, Encoded, Patience, Progress
-from app.imports.csv_source import open_csv
-from app.imports.errors import ServerRefused
-from app.imports.header import Layout
-from app.imports.report import Report
-from app.imports.rows import Outgoing, Payload, RowError
-from app.imports.scratch import scratch
+from app.access.shops import Shop
+from app.changes import jobs
+from app.core import clock
+from app.core.db import Connection, Row
+from app.core.errors import TooLarge, Unprocessable
+from app.core.ids import new_id
+from app.imports import repository
+from app.imports.errors import ImportEnded, ImportNotFound
+from app.imports.repository import BELL, KIND
+from app.imports.schemas import ImportRead
 
-PATIENCE = Patience()
-
-Reader = Callable[..., Iterator[Outgoing | RowError]]
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """What an import did.
-
-    `rows` counts the file's rows; `created`, `updated`, `unchanged` and `refused` count customers or orders, and a row
-    that belongs to no order counts as refused. `checked` were good enough to send; in a dry run the first three stay 0.
-    `report_path` is None when nothing was refused. `unknown_columns` names what was ignored, as the file spells it.
-    """
-
-    rows: int
-    created: int
-    updated: int
-    unchanged: int
-    refused: int
-    seconds: float
-    report_path: Path | None
-    checked: int = 0
-    unknown_columns: tuple[str, ...] = ()
+CHUNK_BYTES: Final = 512 * 1024
+CHUNK_COLUMN: Final = "import_chunks.content"
+_BROKEN_OFF: Final = timedelta(hours=1)  # without a byte
 
 
-async def import_customers(
-    path: Path | str,
-    *,
-    base_url: str,
-    api_key: str,
-    source: str = "import",
-    on_progress: Progress | None = None,
-    dry_run: bool = False,
-    report_path: Path | None = None,
-    in_flight: int = 2,
-    patience: Patience = PATIENCE,
-) -> ImportResult:
-    """Create or update a customer per row; `customer_rows.HELP` tells its columns. The same file twice changes nothing.
+async def open_import(db: Connection, shop: Shop, client_id: str, **asked: Any) -> UUID:
+    """An import whose file is on its way.
 
     Args:
-        source: the system whose numbers the `external_id` column holds; it becomes their scope.
-        on_progress: called with (done, refused), both counted from the start, after each batch.
-        dry_run: check the file and the key, send nothing.
-        report_path: where refused rows go; by default beside the file, as `NAME.refused.csv`.
-    Raises: FileRefused, ServerRefused. What was sent before stays, and a rerun is safe.
+        asked: kind, format, policy, dry_run, source.
+    Raises: Unprocessable for a policy that the kind does not have.
     """
-    job = _Job("customers", Path(path), customer_rows.LAYOUT, customer_rows.read_customers, source, report_path)
-    return await _run(job, base_url, api_key, on_progress, dry_run, in_flight, patience)
+    if asked["kind"] != "customers" and asked["policy"] != "overwrite":
+        raise Unprocessable(
+            "Only customers have fields to fill or skip; leave policy out: what is newer wins", field="policy"
+        )
+    import_id, moment = new_id(), clock.now()
+    await db.execute(
+        repository.OPEN,
+        shop_id=shop.id,
+        id=import_id,
+        client_id=client_id,
+        created_at=moment,
+        touched_at=moment,
+        **asked,
+    )
+    return import_id
 
 
-async def import_orders(
-    path: Path | str,
-    *,
-    base_url: str,
-    api_key: str,
-    source: str = "import",
-    on_progress: Progress | None = None,
-    dry_run: bool = False,
-    report_path: Path | None = None,
-    in_flight: int = 2,
-    patience: Patience = PATIENCE,
-) -> ImportResult:
-    """Create or update an order per order number; `order_rows.HELP` tells the rules. Else as `import_customers`."""
-    job = _Job("orders", Path(path), order_rows.LAYOUT, order_rows.read_orders, source, report_path)
-    return await _run(job, base_url, api_key, on_progress, dry_run, in_flight, patience)
+async def add_chunk(db: Connection, shop: Shop, import_id: UUID, number: int, content: bytes) -> None:
+    """Keep a piece of the file, sealed. Raises ImportEnded when the import was cancelled meanwhile."""
+    kept = await db.fetch_value(repository.TOUCH, shop_id=shop.id, id=import_id, bytes=len(content), moment=clock.now())
+    if not kept:
+        raise ImportEnded
+    await db.execute(
+        repository.ADD_CHUNK,
+        shop_id=shop.id,
+        id=new_id(),
+        import_id=import_id,
+        number=number,
+        content=shop.keys.seal_bytes(CHUNK_COLUMN, content),
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    name: str
-    path: Path
-    layout: Layout
-    reader: Reader
-    source: str
-    report_path: Path | None
+async def accept(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:
+    """The file is whole: a worker may begin. Raises ImportEnded when the import was cancelled meanwhile."""
+    if not await db.fetch_value(repository.ACCEPT, shop_id=shop.id, id=import_id, moment=clock.now()):
+        raise ImportEnded
+    await jobs.enqueue(db, shop.id, KIND, {"import_id": str(import_id)}, key=str(import_id), bell=BELL)
+    return await get(db, shop, import_id)
 
 
-async def _run(
-    job: _Job,
-    base_url: str,
-    api_key: str,
-    on_progress: Progress | None,
-    dry_run: bool,
-    in_flight: int,
-    patience: Patience,
-) -> ImportResult:
-    started = time.monotonic()
-    checked = 0
-    async with AsyncExitStack() as stack:
-        file = stack.enter_context(open_csv(job.path, job.layout))
-        memory = stack.enter_context(scratch())
-        report = stack.enter_context(Report(job.report_path or job.path.with_name(f"{job.path.stem}.refused.csv")))
-        http = await stack.enter_async_context(client.connect(base_url, api_key))
-        zone = _zone(await client.shop(http, patience))
-        delivery = Delivery(http, job.name, report.add, patience)
-        tally = delivery.tally
-
-        async def send(batch: list[Encoded]) -> None:
-            nonlocal checked
-            checked += len(batch)
-            if not dry_run:
-                await delivery.send(batch)
-
-        def progress() -> None:
-            if on_progress:
-                on_progress((checked if dry_run else tally.accepted) + report.count, report.count)
-
-        records = job.reader(file.rows, memory, source=job.source, zone=zone)
-        await client.deliver(client.batches(records, report.add), send, in_flight=in_flight, progress=progress)
-        progress()
-        seconds = time.monotonic() - started
-        return ImportResult(
-            file.rows_read, tally.created, tally.updated, tally.unchanged, report.count, seconds, report.path,
-            checked, file.header.unknown,
-        )  # fmt: skip
+async def forget(db: Connection, shop: Shop, import_id: UUID) -> None:
+    """The upload was refused: nothing of it stays."""
+    await db.execute(repository.DROP_CHUNKS, shop_id=shop.id, id=import_id)
+    await db.execute(repository.DROP, shop_id=shop.id, id=import_id)
 
 
-def _zone(shop: Payload) -> ZoneInfo:
-    try:
-        return ZoneInfo(shop["timezone"])
-    except (ZoneInfoNotFoundError, ValueError, TypeError):
-        raise ServerRefused(f"The shop's time zone {shop['timezone']!r} is not known here") from None
+async def abandon(db: Connection, shop: Shop, import_id: UUID) -> None:
+    """The upload broke off."""
+    await repository.end(db, shop.id, import_id, "abandoned", clock.now(), reason="the upload broke off")
+
+
+async def get(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:
+    """Raises ImportNotFound."""
+    row = await repository.get(db, shop.id, import_id)
+    if row is None:
+        raise ImportNotFound(field="import_id")
+    return import_read(row)
+
+
+async def cancel(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:
+    """End an import; batches that are in stay in. One that has ended stays as it is. Raises ImportNotFound."""
+    if await repository.end(db, shop.id, import_id, "cancelled", clock.now()):
+        await db.execute(repository.DROP_JOB, shop_id=shop.id, id=str(import_id))
+    return await get(db, shop, import_id)
+
+
+async def tidy(db: Connection, shop: Shop) -> int:
+    """End what will not go on by itself: uploads that broke off, imports whose job failed. Returns how many."""
+    moment = clock.now()
+    rows = await db.fetch(repository.STRANDED, shop_id=shop.id, before=moment - _BROKEN_OFF)
+    for row in rows:  # few, and each is a file to drop
+        state = "abandoned" if row["state"] == "uploading" else "failed"
+        reason = "the upload broke off" if row["state"] == "uploading" else "a fault of ours: see the worker's log"
+        await repository.end(db, shop.id, row["id"], state, moment, reason=reason)
+    return len(rows)
+
+
+def import_read(row: Row) -> ImportRead:
+    """The row in the form that callers see."""
+    rate = left = None
+    if row["started_at"] is not None:
+        seconds = ((row["finished_at"] or clock.now()) - row["started_at"]).total_seconds()
+        rate = round(row["rows"] / seconds, 1) if seconds > 0 else None
+        if row["finished_at"] is None and row["share"] > 0:
+            left = round(seconds * (1 - row["share"]) / row["share"], 1)
+    named = {name: row[name] for name in ImportRead.model_fields if name in row.keys()}  # noqa: SIM118 an asyncpg row
+    return ImportRead(**named | {"state": row["shown"]}, rows_per_second=rate, seconds_left=left)
+
+
+async def chunked(pieces: AsyncIterator[bytes], *, limit: int) -> AsyncIterator[bytes]:
+    """The file in pieces of CHUNK_BYTES, the last one smaller. Raises TooLarge, and Unprocessable for an empty file."""
+    buffer, seen = bytearray(), 0
+    async for piece in pieces:
+        buffer += piece
+        seen += len(piece)
+        if seen > limit:
+            raise TooLarge(f"A file holds at most {limit} bytes, unpacked; send it in parts")
+        while len(buffer) >= CHUNK_BYTES:
+            yield bytes(buffer[:CHUNK_BYTES])
+            del buffer[:CHUNK_BYTES]
+    if not seen:
+        raise Unprocessable("The file is empty", field="body")
+    if buffer:
+        yield bytes(buffer)

@@ -44,6 +44,7 @@ class _Sealed:
     key_type: str
     column: str
     context: str | None  # None: a wrapped person key
+    chunk: int = CHUNK
 
     def find(self) -> Statement:
         """Rows sealed under another version than the current one, in the order of their key."""
@@ -87,6 +88,8 @@ SEALED: Final = (
     _Sealed("invalid_events", "id", "uuid", "properties", "invalid_events.properties"),
     _Sealed("exports", "id", "uuid", "key", "exports.key"),
     _Sealed("idempotency_keys", "key", "text", "reply", "idempotency_keys.reply"),
+    # Pieces of files, and large ones.
+    _Sealed("import_chunks", "id", "uuid", "content", "import_chunks.content", chunk=20),
 )
 _STATEMENTS: Final = [(sealed, sealed.find(), sealed.replace()) for sealed in SEALED]
 
@@ -144,7 +147,7 @@ async def _chunk(lease: jobs.Lease, sealed: _Sealed, find: Statement, replace: S
     async def move(db: Connection, shop: Shop) -> list[Any]:
         if shop.keys.current != lease.arguments["version"]:
             raise RuntimeError("this process does not use the new key yet")
-        rows = await db.fetch(find, shop_id=shop.id, after=after, current=shop.keys.current, limit=CHUNK)
+        rows = await db.fetch(find, shop_id=shop.id, after=after, current=shop.keys.current, limit=sealed.chunk)
         if rows:
             await db.execute(
                 replace,

@@ -28,7 +28,22 @@ async def add(
     valid_until: datetime | None = None,
     make: bool = True,
 ) -> int:
-    """Assign tags by name. Returns how many assignments are new; may run twice.
+    """Assign tags by name. Returns how many assignments are new; otherwise as `assign`."""
+    new = await assign(db, shop_id, wanted, source=source, actor=actor, valid_until=valid_until, make=make)
+    return len(new)
+
+
+async def assign(
+    db: Connection,
+    shop_id: int,
+    wanted: ByCustomer,
+    *,
+    source: Source,
+    actor: str,
+    valid_until: datetime | None = None,
+    make: bool = True,
+) -> set[tuple[int, str]]:
+    """Assign tags by name. Returns the assignments that are new, as customer and name; may run twice.
 
     Args:
         wanted: names of 1 to 32 characters; customers who are gone are passed over.
@@ -40,12 +55,13 @@ async def add(
     moment = clock.now()
     ids = await _ids(db, shop_id, _names(wanted), moment, make=make)
     if not ids:
-        return 0
+        return set()
     pairs = await repository.add(
         db, shop_id, _pairs(wanted, ids), moment, source=source, actor=actor, valid_until=valid_until
     )
     await _tell(db, shop_id, ADDED, pairs, ids, moment)
-    return len(pairs)
+    names = {tag: name for name, tag in ids.items()}
+    return {(customer, names[tag]) for customer, tag in pairs}
 
 
 async def remove(db: Connection, shop_id: int, unwanted: ByCustomer) -> int:

@@ -34,7 +34,7 @@ _names = itertools.count()
 
 
 def identity(label: Label) -> IdentityWrite:
-    return IdentityWrite(kind=label[0], value=f"N{label[1]}")  # type: ignore[arg-type]
+    return IdentityWrite(kind=label[0], value=f"N{label[1]}")
 
 
 class Ground:

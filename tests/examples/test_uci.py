@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.imports.csv_source import open_csv
 from app.imports.order_rows import LAYOUT, read_orders
 from app.imports.rows import Outgoing
-from app.imports.scratch import scratch
+from app.orders.schemas import OrderWrite
 from examples import uci_to_orders
+from tests.imports.files import asked, opened
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "uci_online_retail" / "lines.csv.gz"
 LINES = """\
@@ -29,12 +29,15 @@ def imported(path: Path) -> tuple[int, int, int]:
     """Orders, customers and fen that the importer makes of a file; every row must be good."""
     orders = fen = 0
     customers = set()
-    with open_csv(path, LAYOUT) as file, scratch() as memory:
-        for order in read_orders(file.rows, memory, source="uci", zone=ZoneInfo("Europe/London")):
-            assert isinstance(order, Outgoing)
+    with opened(path, LAYOUT) as file, asked("uci", ZoneInfo("Europe/London")) as how:
+        for unit in read_orders(file.rows, how):
+            if unit is None:
+                continue
+            assert isinstance(unit, Outgoing)
+            order: OrderWrite = unit.payload
             orders += 1
-            fen += order.payload["amount_fen"]
-            customers.add(order.payload["identities"][0]["value"])
+            fen += order.amount_fen
+            customers.add(order.identities[0].value)
     return orders, len(customers), fen
 
 

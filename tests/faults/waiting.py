@@ -12,9 +12,11 @@ async def until(condition: Callable[[], bool], *, seconds: float) -> None:
             await asyncio.sleep(0.01)
 
 
-async def until_none(look: Callable[[], Awaitable[list[str]]], *, seconds: float) -> list[str]:
+async def until_none(
+    look: Callable[[], Awaitable[list[str]]], *, seconds: float, pause_seconds: float = 0.25
+) -> list[str]:
     """Look again until nothing is found. Returns what still is when the time is over."""
     end = time.monotonic() + seconds
     while (found := await look()) and time.monotonic() < end:  # noqa: ASYNC110 see above
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(pause_seconds)
     return found

@@ -52,6 +52,9 @@ _KNOWN: dict[str, Json] = {
 }
 
 
+_NEEDED = {"POST /v1/imports": "?kind=customers"}
+
+
 @dataclass(frozen=True)
 class Route:
     """One operation. `path` and `query` are parameter names, `body` an example that is accepted, or None."""
@@ -68,8 +71,8 @@ class Route:
         return f"{self.method} {self.template}"
 
     def target(self, things: dict[str, Any]) -> str:
-        """The path with real ids in it."""
-        return self.template.format(**{name: things[name] for name in self.path})
+        """The path with real ids in it, and the query that it cannot do without."""
+        return self.template.format(**{name: things[name] for name in self.path}) + _NEEDED.get(str(self), "")
 
 
 def v1(app: FastAPI) -> list[Route]:

@@ -34,6 +34,7 @@ _IDS = {
     "/v1/events/invalid": "invalid_event_id",
     "/v1/customers/{customer_id}/merges": "merge_id",
     "/v1/merge-conflicts": "conflict_id",
+    "/v1/imports": "import_id",
 }
 _SAME = {"run_id": "run", "template": "code", "customer_ids": "customer_id", "skipped_customer_ids": "customer_id"} | {
     "other_id": "customer_id",

@@ -16,10 +16,12 @@ from typer.testing import CliRunner
 from app.access.shops import Shop
 from app.cli.main import app as cli
 from app.imports import customer_rows, order_rows
-from app.imports.csv_source import open_csv
+from app.imports.client import ImportResult
 from app.imports.errors import FileRefused
-from app.imports.service import ImportResult, import_customers, import_orders
 from tests.conftest import Api, Rows
+from tests.imports.files import opened, put_in
+
+Work = Callable[[], Awaitable[None]]
 
 long = partial(pytest.param, marks=[pytest.mark.hostile_long, pytest.mark.timeout(1200)])
 
@@ -51,10 +53,9 @@ def harmless(text: str) -> bool:
     return not [cell for cell in cells if cell.lstrip(" ").startswith(tuple(STARTS))]
 
 
-async def imported(api: Api, address: str, path: Path, *, orders: bool = False) -> ImportResult:
+async def imported(api: Api, address: str, path: Path, work: Work, *, orders: bool = False) -> ImportResult:
     """The file through the public calls of the running service."""
-    run = import_orders if orders else import_customers
-    return await run(path, base_url=address, api_key=api.client.api_key)
+    return await put_in("orders" if orders else "customers", path, api, address, work)
 
 
 def report_of(result: ImportResult) -> str:
@@ -66,20 +67,20 @@ def report_of(result: ImportResult) -> str:
 
 
 @pytest.mark.parametrize("column", ["mobile", "gender", "birthday", "email", "store_id", "member_since"])
-async def test_formulas_in_the_report(api: Api, address: str, tmp_path: Path, column: str) -> None:
-    """Cells that are refused are quoted in the reason, and stay text there."""
+async def test_formulas_in_the_report(api: Api, address: str, tmp_path: Path, work: Work, column: str) -> None:
+    """Cells that are refused are never quoted in the reason."""
     path = tmp_path / "customers.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["card_no", column])
         writer.writerows([f"C{number}", formula] for number, formula in enumerate(FORMULAS))
-    result = await imported(api, address, path)
+    result = await imported(api, address, path, work)
     assert result.refused > 20
     assert harmless(report_of(result))
 
 
-async def test_formulas_in_order_files(api: Api, address: str, tmp_path: Path) -> None:
-    """The order number is quoted too, and the server's own refusals pass through the same report."""
+async def test_formulas_in_order_files(api: Api, address: str, tmp_path: Path, work: Work) -> None:
+    """Neither are order numbers, nor by the rooms that refuse."""
     path = tmp_path / "orders.csv"
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -87,7 +88,7 @@ async def test_formulas_in_order_files(api: Api, address: str, tmp_path: Path) -
         writer.writerows([formula, "C1", "2026-01-01", "1", "shop"] for formula in FORMULAS)
         writer.writerows([f"E{n}", "C1", "2026-01-01", "1", formula * 20] for n, formula in enumerate(FORMULAS))
         writer.writerows([f"F{n}", "C1", formula, formula, ""] for n, formula in enumerate(FORMULAS))
-    result = await imported(api, address, path, orders=True)
+    result = await imported(api, address, path, work, orders=True)
     assert result.refused > 20
     assert harmless(report_of(result))
 
@@ -120,13 +121,17 @@ async def test_formulas_in_the_exported_scores(
         assert harmless(out.read_text())
 
 
-async def test_a_file_cannot_write_to_the_terminal(api: Api, address: str, tmp_path: Path) -> None:
+async def test_a_file_cannot_write_to_the_terminal(api: Api, address: str, tmp_path: Path, work: Work) -> None:
     """Column names and reasons that hold control characters are shown without them."""
     for header in ("mobile,\x1b]0;owned\x07\x1b[2J\x9b1m,[red]name[/red]\n1,2,3\n", "\x1b[31mnothing\x1b[0m\n1\n"):
         path = tmp_path / "odd.csv"
         path.write_text(header)
         arguments = ["import", "customers", str(path), "--url", address, "--api-key", api.client.api_key]
-        ran = await asyncio.to_thread(CliRunner().invoke, cli, arguments)
+        running = asyncio.create_task(asyncio.to_thread(CliRunner().invoke, cli, arguments))
+        while not running.done():
+            await work()
+            await asyncio.sleep(0.05)
+        ran = running.result()
         assert ran.exit_code in (1, 3)
         assert not {"\x1b", "\x07", "\x9b"} & set(ran.output), ran.output
 
@@ -145,14 +150,14 @@ def _mixed(chance: random.Random) -> tuple[bytes, int]:
 
 
 async def test_lines_in_other_encodings_are_left_out_and_the_others_kept(
-    api: Api, address: str, tmp_path: Path, rows: Rows, shop: Shop
+    api: Api, address: str, tmp_path: Path, work: Work, rows: Rows, shop: Shop
 ) -> None:
     path = tmp_path / "mixed.csv"
     good = [f"154{number:08},陈雨,清淡\n".encode() for number in range(40)]
     bad = [f"155{number:08},李雪,香型\n".encode("gbk") for number in range(10)]
     lines = [line for pair in zip(good, bad * 4, strict=True) for line in pair]
     path.write_bytes(b"\xef\xbb\xbf" + HEADER.encode() + b"".join(lines))
-    result = await imported(api, address, path)
+    result = await imported(api, address, path, work)
     assert (result.created, result.refused, result.rows) == (40, 40, 80)
     assert report_of(result).count("the line is not UTF-8 text") == 40
     names = (await api.get("/v1/customers", params={"limit": 200})).json()["items"]
@@ -160,10 +165,12 @@ async def test_lines_in_other_encodings_are_left_out_and_the_others_kept(
 
 
 @pytest.mark.parametrize("encoding", ["gbk", "gb18030", "utf-8", "utf-8-sig"])
-async def test_one_encoding_throughout_is_read(api: Api, address: str, tmp_path: Path, encoding: str) -> None:
+async def test_one_encoding_throughout_is_read(
+    api: Api, address: str, tmp_path: Path, work: Work, encoding: str
+) -> None:
     path = tmp_path / "gbk.csv"
     path.write_bytes((HEADER + "15400000001,王小明,〇㐀\n").encode(encoding, "replace"))
-    result = await imported(api, address, path)
+    result = await imported(api, address, path, work)
     assert (result.created, result.refused) == (1, 0)
     assert (await api.get("/v1/customers")).json()["items"][0]["name"] == "王小明"
 
@@ -184,7 +191,7 @@ def test_any_bytes_are_rows_or_a_refusal(tmp_path: Path, files: int) -> None:
         path.write_bytes(damaged)
         for layout in (customer_rows.LAYOUT, order_rows.LAYOUT):
             try:
-                with open_csv(path, layout) as file:
+                with opened(path, layout) as file:
                     assert len(list(file.rows)) == file.rows_read <= damaged.count(b"\n") + damaged.count(b"\r") + 2
             except FileRefused:
                 refused += 1
@@ -192,14 +199,14 @@ def test_any_bytes_are_rows_or_a_refusal(tmp_path: Path, files: int) -> None:
     assert refused < files * 2
 
 
-async def test_ragged_rows(api: Api, address: str, tmp_path: Path) -> None:
+async def test_ragged_rows(api: Api, address: str, tmp_path: Path, work: Work) -> None:
     """Rows of any width: what has too many cells is refused, what has too few lacks them."""
     path = tmp_path / "ragged.csv"
     chance = random.Random(7)
     lines = [["mobile", "name", "remark", "gender"]]
     lines += [[f"154{n:08}", *("x" for _ in range(chance.choice([0, 1, 2, 5, 300])))] for n in range(200)]
     path.write_text("\n".join(",".join(line) for line in lines))
-    result = await imported(api, address, path)
+    result = await imported(api, address, path, work)
     wide = sum(len(line) > 4 for line in lines)
     assert (result.created, result.refused) == (200 - wide, wide)
     assert result.rows == 200
@@ -244,11 +251,11 @@ def test_one_endless_line(tmp_path: Path, kind: str, place: str, size: int) -> N
     tracemalloc.start()
     try:
         if place == "header":
-            with pytest.raises(FileRefused, match="longer than"), open_csv(path, customer_rows.LAYOUT):
+            with pytest.raises(FileRefused, match="longer than"), opened(path, customer_rows.LAYOUT):
                 pass
         else:
-            with open_csv(path, customer_rows.LAYOUT) as opened:
-                rows = list(opened.rows)
+            with opened(path, customer_rows.LAYOUT) as file:
+                rows = list(file.rows)
             assert [row.cells.get("name") for row in rows if not row.fault] == ["A", "B"]
             assert len([row for row in rows if row.fault]) == 1
         assert tracemalloc.get_traced_memory()[1] < MEMORY_BYTES
@@ -262,7 +269,7 @@ def test_quotes_that_never_end_take_no_longer_than_other_lines(tmp_path: Path, l
     path = tmp_path / "quotes.csv"
     path.write_text("mobile,name\n" + line * (400_000 // len(line)))
     started = time.monotonic()
-    with open_csv(path, customer_rows.LAYOUT) as file:
+    with opened(path, customer_rows.LAYOUT) as file:
         for _ in file.rows:
             pass
     assert time.monotonic() - started < 15

@@ -301,7 +301,7 @@ def _harmless(body: Json) -> Json:
 
 def _uuids(of: Furnished) -> list[str]:
     jobs = ("endpoint_id", "delivery_id", "request_id", "touch_id", "job_id", "run", "invalid_event_id")
-    return [of.things[name] for name in (*jobs, "merge_id", "conflict_id", "export_id")]
+    return [of.things[name] for name in (*jobs, "merge_id", "conflict_id", "export_id", "import_id")]
 
 
 def _nobodys(wall: Wall) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -23,9 +22,9 @@ from app.imports.rows import (
     to_fen,
     whole,
 )
-from app.imports.scratch import scratch
+from app.orders.schemas import OrderWrite
+from tests.imports.files import SHANGHAI, asked
 
-SHANGHAI = ZoneInfo("Asia/Shanghai")
 BUYER = {"order_no": "A1", "external_id": "17850", "paid_at": "2024-06-18 20:30"}
 
 
@@ -40,8 +39,14 @@ def order(*lines: dict[str, str]) -> Payload:
 
 
 def orders(rows: Iterable[Row]) -> list[Outgoing | RowError]:
-    with scratch() as memory:
-        return list(read_orders(rows, memory, source="pos", zone=SHANGHAI))
+    with asked("pos") as how:
+        return [unit for unit in read_orders(rows, how) if unit is not None]
+
+
+def told(unit: Outgoing | RowError) -> OrderWrite:
+    assert isinstance(unit, Outgoing)
+    assert isinstance(unit.payload, OrderWrite)
+    return unit.payload
 
 
 @pytest.mark.parametrize(
@@ -161,11 +166,11 @@ def test_a_person_counts_once_per_file() -> None:
         Row(5, {"external_id": "9", "email": "a@example.com"}),
         Row(6, {"external_id": "15400000001"}),
     ]
-    with scratch() as memory:
-        read = list(read_customers(rows, memory, source="crm", zone=SHANGHAI))
+    with asked("crm") as how:
+        read = list(read_customers(rows, how))
     assert [type(record) for record in read] == [Outgoing, RowError, Outgoing, RowError, Outgoing]
-    assert read[1] == RowError(3, "mobile", "line 2 of this file already has this mobile")
-    assert read[3] == RowError(5, "email", "line 4 of this file already has this email")
+    assert read[1] == RowError(3, "mobile", "line 2 of this file already has this mobile", "duplicate")
+    assert read[3] == RowError(5, "email", "line 4 of this file already has this email", "duplicate")
 
 
 def test_one_line_is_one_order() -> None:
@@ -260,12 +265,11 @@ def test_lines_of_an_order_are_gathered_from_the_whole_file() -> None:
         return Row(number, {**BUYER, "order_no": order_no, "sku": f"S{number}", "quantity": "1", "unit_price": "1"})
 
     read = orders(line(number, "BAC"[number % 3]) for number in range(3, 3003))
-    assert [record.payload["order_no"] for record in read if isinstance(record, Outgoing)] == ["B", "A", "C"]
+    assert [told(record).order_no for record in read] == ["B", "A", "C"]
     assert [record.line for record in read] == [3, 4, 5]
     for record in read:
-        assert isinstance(record, Outgoing)
-        assert record.payload["amount_fen"] == 100_000
-        assert [item["sku"] for item in record.payload["items"][:2]] == [f"S{record.line}", f"S{record.line + 3}"]
+        assert told(record).amount_fen == 100_000
+        assert [item.sku for item in told(record).items[:2]] == [f"S{record.line}", f"S{record.line + 3}"]
 
 
 def test_one_bad_line_leaves_its_whole_order_out() -> None:
@@ -284,8 +288,8 @@ def test_one_bad_line_leaves_its_whole_order_out() -> None:
     assert [record for record in read if isinstance(record, RowError)] == [
         RowError(6, "order_no", "the order number is missing"),
         RowError(7, "", "the line is longer than 1 byte"),
-        RowError(4, "unit_price", '"?" is not an amount (order A1: its other lines are left out too)'),
-        RowError(5, "", "the line is not UTF-8 text (order C)"),
+        RowError(4, "unit_price", "this is not an amount (the other lines of this order are left out too)"),
+        RowError(5, "", "the line is not UTF-8 text"),
     ]
 
 

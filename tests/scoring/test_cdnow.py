@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from app.access.shops import Shop
-from app.imports import service
 from tests.conftest import Api
+from tests.imports.files import put_in
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "cdnow_sample"
 
@@ -35,9 +35,9 @@ async def test_rfm_equals_the_published_answers(
         writer.writerow(["order_no", "external_id", "paid_at", "amount"])
         for row in _table("orders.csv.gz"):
             writer.writerow([row["order_no"], row["customer_id"], row["order_date"], row["amount"]])
-    result = await service.import_orders(path, base_url=base_url, api_key=api.client.api_key)
+    result = await put_in("orders", path, api, base_url, work)
     assert (result.created, result.refused) == (6919, 0)
-    again = await service.import_orders(path, base_url=base_url, api_key=api.client.api_key)
+    again = await put_in("orders", path, api, base_url, work)
     assert (again.created, again.updated, again.unchanged) == (0, 0, 6919)
 
     reference = _table("ref_rfm.csv.gz")

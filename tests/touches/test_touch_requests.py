@@ -164,13 +164,15 @@ async def test_planning_resumes_and_a_stale_worker_adds_nothing(
     ids = await people(api, 1000) + (await people_more(api, 5))
     accepted = (await ask(api, wanted(ids))).json()
     async with entry.shop(shop.id) as (db, _):
-        row = await db.fetch_one(jobs.CLAIM, shop_id=shop.id, lease_seconds=60.0, crash_limit=3)
+        row = await db.fetch_one(jobs.CLAIM, shop_id=shop.id, kinds=["plan_touches"], lease_seconds=60.0, crash_limit=3)
     assert row is not None
     stale = Lease(entry, shop.id, row["id"], row["attempt"], row["arguments"], 60.0)
     # the worker stands still, its lease ends, another one takes over
     await rows("update queued_jobs set due_at = now() where shop_id = $1 returning id", shop.id)
     async with entry.shop(shop.id) as (db, _):
-        taken = await db.fetch_one(jobs.CLAIM, shop_id=shop.id, lease_seconds=60.0, crash_limit=3)
+        taken = await db.fetch_one(
+            jobs.CLAIM, shop_id=shop.id, kinds=["plan_touches"], lease_seconds=60.0, crash_limit=3
+        )
     assert taken is not None
     with pytest.raises(LeaseLost):
         await plan_touches(stale)

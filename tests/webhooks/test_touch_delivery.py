@@ -27,7 +27,7 @@ async def plan(entry: Entry, shop: Shop) -> None:
 
 async def _planning(entry: Entry, shop: Shop) -> bool:
     async with entry.shop(shop.id) as (db, _):
-        return bool(await db.fetch_value(jobs.HAS_DUE, shop_id=shop.id))
+        return bool(await db.fetch_value(jobs.has_due(["plan_touches"]), shop_id=shop.id))
 
 
 async def touches(rows: Rows, shop: Shop) -> dict[int, tuple[str, str | None]]:
