@@ -17,7 +17,8 @@ from app.access.entry import Call, Caller, Entry
 from app.access.scopes import Scope
 from app.access.shops import Shop
 from app.core.db import Connection
-from app.core.wire import ATTEMPTS, RETRIABLE, LimitedRequest
+from app.core.races import until_won
+from app.core.wire import LimitedRequest
 
 T = TypeVar("T")
 
@@ -89,12 +90,7 @@ class DoorRoute(APIRoute):
                         call.db, call.shop, call.caller.client, idempotency.check(key), content, carry_out
                     )
 
-            for _ in range(ATTEMPTS - 1):
-                try:
-                    return await attempt()
-                except RETRIABLE:
-                    continue  # nothing was committed, so the whole request is free to run again
-            return await attempt()
+            return await until_won(attempt)
 
         return enter
 
@@ -130,14 +126,12 @@ class Gate:
 
     async def call(self, step: Callable[[Call], Awaitable[T]], *scopes: Scope) -> T:
         """Run the step as a call of its own that needs these scopes too, and again when it lost a race."""
-        for _ in range(ATTEMPTS - 1):
-            try:
-                async with self._call(*scopes) as call:
-                    return await step(call)
-            except RETRIABLE:
-                continue
-        async with self._call(*scopes) as call:
-            return await step(call)
+
+        async def attempt() -> T:
+            async with self._call(*scopes) as call:
+                return await step(call)
+
+        return await until_won(attempt)
 
     async def once(
         self, digest: bytes, step: Callable[[Call], Awaitable[Response]], *scopes: Scope

@@ -1,6 +1,5 @@
 """The one way in: a live credential opens a transaction inside its shop's wall, and nothing else does."""
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -30,7 +29,7 @@ from app.core.db import Connection, Database
 from app.core.errors import DatabaseUnavailable, Refusal
 from app.core.ids import CustomerIds
 from app.core.keys import is_well_formed
-from app.core.wire import RETRIABLE
+from app.core.races import until_won
 
 T = TypeVar("T")
 
@@ -256,10 +255,10 @@ async def _secret(db: Connection, shop: Shop, caller: Caller) -> str:
 
 
 async def in_shop(entry: Entry, shop_id: int, step: Callable[[Connection, Shop], Awaitable[T]]) -> T:
-    """Run one idempotent job step in a transaction, and again when it lost a deadlock."""
-    for _ in range(4):
-        with contextlib.suppress(*RETRIABLE):
-            async with entry.shop(shop_id) as (db, shop):
-                return await step(db, shop)
-    async with entry.shop(shop_id) as (db, shop):
-        return await step(db, shop)
+    """Run one idempotent job step in a transaction, and again when it lost a race."""
+
+    async def attempt() -> T:
+        async with entry.shop(shop_id) as (db, shop):
+            return await step(db, shop)
+
+    return await until_won(attempt)

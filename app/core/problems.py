@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.core.errors import AppError, BadRequest, DatabaseUnavailable, TooMany
-from app.core.wire import RETRIABLE
+from app.core.races import RETRIABLE
 
 log = structlog.get_logger(__name__)
 

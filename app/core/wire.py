@@ -3,20 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-import asyncpg
 import orjson
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core.errors import BadRequest, StartOver, TooLarge, Unprocessable
+from app.core.errors import BadRequest, TooLarge, Unprocessable
 
 MAX_DEPTH: Final = 24
 MAX_STRING: Final = 65_536
 MAX_ITEMS: Final = 10_000
 MAX_KEYS: Final = 64  # each unknown key is a refusal of its own to tell
 _CONTAINERS: Final = frozenset((dict, list))
-ATTEMPTS: Final = 5  # how often a step that lost a race is run in all
-RETRIABLE: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, StartOver)
 
 
 def parse_json(body: bytes) -> Any:

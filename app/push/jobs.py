@@ -17,7 +17,7 @@ from app.core.crypto import CannotOpen, fingerprint
 from app.core.db import Connection, Row
 from app.core.errors import AppError
 from app.core.ids import CustomerIds
-from app.core.wire import RETRIABLE
+from app.core.races import RETRIABLE
 from app.customers import service as customers
 from app.customers.service import Write
 from app.orders import service as orders

@@ -1,7 +1,7 @@
 """The gateway: one door for every API. Whatever happens inside, a valid envelope leaves with HTTP 200."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 import structlog
@@ -26,7 +26,7 @@ from app.access.limits import RateLimited, RowBudgetSpent
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable, TooLarge
 from app.core.ids import new_id
-from app.core.wire import RETRIABLE
+from app.core.races import RETRIABLE, until_won
 from app.youzan import reading
 from app.youzan.calling import Api, FacadeCall
 from app.youzan.envelopes import RATE_LIMITED, Envelope
@@ -39,7 +39,6 @@ log = structlog.get_logger(__name__)
 AnyApi = Api[Any, Any]
 Given = Callable[[], dict[str, Any]]  # reads what was sent
 
-_ATTEMPTS: Final = 5
 _calls: Final = lru_cache(maxsize=4096)(metrics.FACADE_CALLS.labels)
 _KNOWN: Final[dict[type[Exception], int]] = {
     CredentialMissing: 4201,
@@ -109,12 +108,7 @@ async def _answer(request: Request, api: AnyApi, way: Way, trace_id: str) -> byt
         if way.exempt or not token:
             raise GatewayRefusal(4201)
         credential, parameters = Credential(token), await _current(request, media, query)
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return await _carry_out(request, api, way, credential, parameters, trace_id)
-        except RETRIABLE:
-            continue  # nothing was committed, so the whole call is free to run again
-    return await _carry_out(request, api, way, credential, parameters, trace_id)
+    return await until_won(partial(_carry_out, request, api, way, credential, parameters, trace_id))
 
 
 async def _current(request: Request, media: str, query: reading.Pairs) -> Given:

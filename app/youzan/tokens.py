@@ -1,5 +1,6 @@
 """Youzan's token exchange, /auth/token and the old hosts' /oauth/token: HTTP 200 always, refusals in the body."""
 
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,8 @@ from app.access.entry import Entry
 from app.access.errors import TokenRefused
 from app.core import clock
 from app.core.errors import BadRequest, DatabaseUnavailable, TooLarge, Unprocessable
-from app.core.wire import RETRIABLE, parse_json
+from app.core.races import until_won
+from app.core.wire import parse_json
 from app.youzan import envelopes, reading
 from app.youzan.errors import GATEWAY, GatewayRefusal
 from app.youzan.reading import JSON
@@ -21,7 +23,6 @@ from app.youzan.shapes import milliseconds
 
 log = structlog.get_logger(__name__)
 
-_ATTEMPTS: Final = 5
 _BAD_REQUEST: Final = 1000
 _FAILED: Final = 5001
 
@@ -115,12 +116,7 @@ class OldTokenEndpoint(TokenEndpoint):
 
 
 async def _issue(entry: Entry, given: dict[str, Any]) -> Token:
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return await exchange(entry, given)
-        except RETRIABLE:
-            continue
-    return await exchange(entry, given)
+    return await until_won(partial(exchange, entry, given))
 
 
 async def _json(request: Request) -> dict[str, Any]:
