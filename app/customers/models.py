@@ -152,6 +152,10 @@ merges = tenant_table(
     person=PersonRows(merge="stay", export="merges", erase="keep"),
 )
 
+# Locked by whoever changes who belongs to whom, one at a time in a shop: they take many rows, and in an order that
+# depends on what they find.
+merge_gates = tenant_table("merge_gates")
+
 # Two records that may be one person, for someone to decide. The pair stands once: smaller number first.
 merge_conflicts = tenant_table(
     "merge_conflicts",

@@ -17,6 +17,7 @@ from app.core.crypto import PersonKey
 from app.core.db import Connection, Row
 from app.core.errors import AppError, StartOver
 from app.core.ids import CustomerIds
+from app.core.races import lost_before
 from app.customers import policy, records, repository
 from app.customers.errors import (
     CustomerExists,
@@ -26,6 +27,7 @@ from app.customers.errors import (
     IdentityNotFound,
 )
 from app.customers.merging import service as merging
+from app.customers.merging.repository import be_brief, be_patient, pass_gate
 from app.customers.merging.service import Conflict, Edge, Neighbourhood
 from app.customers.records import COLUMNS, EMPTY, Customer, open_customer
 from app.customers.schemas import IdentityWrite
@@ -190,9 +192,29 @@ async def upsert(
         if error := _refusal(shop.settings.identity_policy, write, claims[index]):
             outcomes[index] = Outcome(REFUSED, None, error)
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
+    gated = patient = False
+    if lost_before():
+        await pass_gate(db, shop.id)
+        gated = True
     while waiting:
-        wave, waiting = _independent(waiting, claims, writes)
-        waiting = sorted(waiting + await _Wave(db, shop, ids, source).write(wave, writes, claims, outcomes))
+        wave, later = _independent(waiting, claims, writes)
+        doing = _Wave(db, shop, ids, source)
+        cases = await doing.look(wave, writes, claims, outcomes)
+        if not gated and (later or _entangled(cases)):
+            # Before anything is locked: whoever takes more than one wave, or joins people, does it alone in the shop.
+            await pass_gate(db, shop.id)
+            gated = True
+            continue
+        again = await doing.write(cases, outcomes)
+        if again and not gated:
+            raise StartOver  # a concurrent writer was first: the next look finds theirs
+        waiting = sorted(later + again)
+        if waiting and not patient:
+            # What this wave has locked stays so, and who waits for it may hold what the next one needs.
+            await be_brief(db)
+            patient = True
+    if patient:
+        await be_patient(db)
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -336,6 +358,12 @@ def _independent(
     return wave, rest
 
 
+def _entangled(cases: Sequence[_Case]) -> bool:
+    """Whether a write names several people, or several writes the same one."""
+    people = [case.person.owner for case in cases if case.person is not None]
+    return len(set(people)) < len(people) or any(case.others for case in cases)
+
+
 class _Wave:
     """Writes that share no identity, carried out as sets in one transaction."""
 
@@ -347,14 +375,14 @@ class _Wave:
         self._settings = shop.settings.identity_policy
         self._moment = clock.now()
 
-    async def write(
+    async def look(
         self,
         wave: list[int],
         writes: Sequence[Write],
         claims: list[list[_Claim]],
         outcomes: list[Outcome | None],
-    ) -> list[int]:
-        """Carry out one wave. Returns the rows to try again, because an earlier row of the wave is the same person."""
+    ) -> list[_Case]:
+        """Whom each write of a wave is for, as far as can be seen; nothing is locked."""
         holders = await self.holders([claim for index in wave for claim in claims[index]])
         named = await self.named([writes[index].customer_id for index in wave])
         cases = []
@@ -368,6 +396,10 @@ class _Wave:
             self._choose(case, named[target] if target is not None else None)
             cases.append(case)
         await self._look_closer(cases)
+        return cases
+
+    async def write(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> list[int]:
+        """Carry out one wave. Returns the rows to try again, because an earlier row of the wave is the same person."""
         await self._join(cases)
         known: dict[int, _Case] = {}
         new: list[_Case] = []
@@ -668,7 +700,9 @@ class _Wave:
         records_known = {case.person.origin: case for case in cases if case.person is not None}
         if not records_known:
             return
+        await be_brief(self._db)  # what is locked here already, someone may wait for who is to let us through
         owners = await merging.settle(self._db, self._shop, records_known)
+        await be_patient(self._db)
         for record, case in records_known.items():
             outcome = outcomes[case.index]
             assert outcome is not None  # noqa: S101 set before

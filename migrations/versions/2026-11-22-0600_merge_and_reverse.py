@@ -47,7 +47,7 @@ def upgrade() -> None:
     _customers()
     _origins()
     _edges()
-    protect(["own_profiles", "merge_conflicts"])
+    protect(["own_profiles", "merge_conflicts", "merge_gates"])
     # Edges stay, and what is only ever added to stays so: but for whose it is.
     protect(["merges"], may="select, insert")
     op.execute(f"grant update (reversed_at, reversed_by) on merges to {ROLE}")
@@ -152,6 +152,12 @@ def _origins() -> None:
 
 
 def _edges() -> None:
+    op.create_table(
+        "merge_gates",
+        sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("shop_id", name=op.f("pk_merge_gates")),
+        info={"kind": "tenant"},
+    )
     op.create_table(
         "own_profiles",
         sa.Column("shop_id", sa.BigInteger(), autoincrement=False, nullable=False),

@@ -24,6 +24,15 @@ EDGE_ARRAYS: Final = ("ids", "customer_ids", "other_ids", "causes", "kinds")
 CONFLICT_ARRAYS: Final = ("ids", "customer_ids", "other_ids", "reasons", "kinds")
 DAY: Final = timedelta(days=1)
 
+# The lock of an upsert that changes nothing; the first of a shop makes the row.
+PASS_GATE = statement(
+    text(
+        "insert into merge_gates (shop_id) values (:shop_id) "
+        "on conflict (shop_id) do update set shop_id = excluded.shop_id"
+    )
+)
+BE_BRIEF = statement(text("set local lock_timeout = '100ms'"))
+BE_PATIENT = statement(text("set local lock_timeout to default"))
 ANSWERING = statement(
     text(
         """
@@ -234,6 +243,21 @@ DISMISS = statement(
         """
     )
 )
+
+
+async def pass_gate(db: Connection, shop_id: int) -> None:
+    """Wait until nobody else in the shop changes who belongs to whom. Before any other lock is taken."""
+    await db.execute(PASS_GATE, shop_id=shop_id)
+
+
+async def be_brief(db: Connection) -> None:
+    """From here on rather lose a race than wait long for a lock."""
+    await db.execute(BE_BRIEF)
+
+
+async def be_patient(db: Connection) -> None:
+    """Wait for locks again as usual."""
+    await db.execute(BE_PATIENT)
 
 
 async def lock(db: Connection, shop_id: int, owners: Collection[int]) -> list[Row]:

@@ -124,6 +124,7 @@ async def lock(db: Connection, shop: Shop, ids: Collection[int]) -> Neighbourhoo
 
     Raises: StartOver when someone changed them meanwhile; CustomerNotFound.
     """
+    await repository.pass_gate(db, shop.id)
     found = await db.fetch(repository.ANSWERING, shop_id=shop.id, ids=list(ids))
     if len(found) < len(set(ids)):
         raise CustomerNotFound(field="customer_id")
