@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from app.access.entry import Entry
 from app.access.shops import Shop
 from app.core.db import ROLE, sqlalchemy_url, statement
+from app.core.persons import rows_about_people
 from app.tables import is_ours, metadata
 from tests.conftest import Api, Rows
 
@@ -103,6 +104,31 @@ async def test_every_key_begins_with_the_shop(rows: Rows) -> None:
     )
     others = {row["index"] for row in found if row["first_column"] != "shop_id"}
     assert others == {"ix_credentials_lookup"}, "a bearer's row is found by its hash before the shop is known"
+
+
+async def test_every_table_about_people_says_what_becomes_of_its_rows(rows: Rows) -> None:
+    found = await rows(
+        """
+        select case n.nspname when 'public' then '' else n.nspname || '.' end || c.relname as name,
+               bool_or(a.attname = 'origin_customer_id') as keeps_origin
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        join pg_attribute a on a.attrelid = c.oid
+            and (a.attname in ('customer_id', 'other_id', 'origin_customer_id') or c.relname = 'customers')
+        where c.relkind in ('r', 'p') and not c.relispartition and n.nspname in ('public', 'vault')
+        group by 1
+        """
+    )
+    said = {table.fullname: rows for table, rows in rows_about_people(metadata.tables.values()).items()}
+    assert {row["name"] for row in found} == said.keys()
+    for row in found:
+        assert (said[row["name"]].merge == "follow") == row["keeps_origin"], row["name"]
+    movable = await rows(
+        "select table_name from information_schema.column_privileges "
+        "where grantee = $1 and column_name = 'customer_id' and privilege_type = 'UPDATE'",
+        ROLE,
+    )
+    follow = {name for name, rows in said.items() if rows.merge == "follow"}
+    assert follow <= {row["table_name"] for row in movable}
 
 
 # What a database that is spread over several servers by shop asks of every table: see docs/operations.md.

@@ -76,6 +76,7 @@ customers = tenant_table(
     ),
     # the records that one stands for
     Index("ix_customers_merged_into", "shop_id", "merged_into", "id", postgresql_where="merged_into is not null"),
+    person=PersonRows(merge="stay", export="profile", erase="keep"),
 )
 
 identities = tenant_table(
