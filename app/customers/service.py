@@ -1,7 +1,7 @@
 """Create or find, change, look up: one engine for a single call, a batch, an order's customer and the façade."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -128,6 +128,7 @@ class _Case:
     person: _Known | None = None
     proven: bool = True
     others: list[_Other] = field(default_factory=list)
+    joins: list[Edge] = field(default_factory=list)
     apart: list[_Claim] = field(default_factory=list)
     verified_now: set[str] = field(default_factory=set)  # values
     conflicts: list[Conflict] = field(default_factory=list)
@@ -359,9 +360,9 @@ def _independent(
 
 
 def _entangled(cases: Sequence[_Case]) -> bool:
-    """Whether a write names several people, or several writes the same one."""
+    """Whether a write makes several people one, or several writes name the same one."""
     people = [case.person.owner for case in cases if case.person is not None]
-    return len(set(people)) < len(people) or any(case.others for case in cases)
+    return len(set(people)) < len(people) or any(case.joins for case in cases)
 
 
 class _Wave:
@@ -396,6 +397,7 @@ class _Wave:
             self._choose(case, named[target] if target is not None else None)
             cases.append(case)
         await self._look_closer(cases)
+        await self._judge([case for case in cases if case.others], merging.look)
         return cases
 
     async def write(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> list[int]:
@@ -526,31 +528,40 @@ class _Wave:
                 recent[place] = recent.get(place, 0) + 1
         return apart
 
-    async def _join(self, cases: Sequence[_Case]) -> None:
-        """Make one person of those whom a write names together, where the policy lets it."""
-        asked = [case for case in cases if case.others and case.person is not None]
-        if not asked:
-            return
-        people = {one.origin for case in asked for one in (case.person, *(o.known for o in case.others)) if one}
-        around = await merging.lock(self._db, self._shop, people)
-        edges: list[Edge] = []
-        for case in asked:
-            assert case.person is not None  # noqa: S101 asked for above
+    async def _judge(
+        self, cases: Sequence[_Case], see: Callable[[Connection, Shop, Collection[int]], Awaitable[Neighbourhood]]
+    ) -> Neighbourhood | None:
+        """Which of those whom a write names together it makes one, and which stay apart for someone to decide.
+
+        Args:
+            see: to look at them, or to lock them.
+        """
+        if not cases:
+            return None
+        people = {one.origin for case in cases for one in (case.person, *(o.known for o in case.others)) if one}
+        around = await see(self._db, self._shop, people)
+        for case in cases:
+            assert case.person is not None  # noqa: S101 others are beside somebody
             best: dict[int, _Other] = {}
             for other in case.others:
                 held = best.setdefault(other.known.owner, other)
                 if other.proven and not held.proven:
                     best[other.known.owner] = other
+            case.joins, case.conflicts = [], []
             for other in best.values():
                 reason = self._why_apart(around, case, other)
                 pair = case.person.origin, other.known.origin
-                if reason is None:
-                    if around.clusters.of(pair[0]) != around.clusters.of(pair[1]):
-                        around.clusters.join(*pair)
-                        edges.append(Edge(*pair, "write", other.kind))
-                elif reason:
+                if reason:
                     case.conflicts.append(Conflict(*pair, reason, other.kind))
-        if not edges:
+                elif reason is None and around.clusters.join(*pair):
+                    case.joins.append(Edge(*pair, "write", other.kind))
+        return around
+
+    async def _join(self, cases: Sequence[_Case]) -> None:
+        """Make one person of those whom a write names together, where the policy lets it."""
+        around = await self._judge([case for case in cases if case.joins], merging.lock)
+        edges = [edge for case in cases for edge in case.joins]
+        if around is None or not edges:
             return
         owners, _ = await merging.join(self._db, self._shop, around, edges, self._source)
         for case in cases:

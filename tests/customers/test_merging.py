@@ -6,7 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from app.access.entry import Entry
 from app.access.shops import Shop
+from app.customers.merging.repository import pass_gate
 from tests.conftest import Api, MakeApi, Rows
 
 Json = dict[str, Any]
@@ -458,3 +460,15 @@ async def test_many_who_join_the_same_two_at_once_make_one_edge(api: Api, shop: 
         assert len({one["id"] for one in answers}) == 1
     edges = await rows("select count(*) from merges where shop_id = $1", shop.id)
     assert edges[0]["count"] == 5
+
+
+async def test_a_pair_that_stays_apart_waits_for_nobody(api: Api, entry: Entry, shop: Shop) -> None:
+    await person(api, mobile(1)), await person(api, card(1))
+    async with entry.shop(shop.id) as (db, of):
+        await pass_gate(db, of.id)
+        for _ in range(2):
+            assert len((await asyncio.wait_for(person(api, mobile(1), card(1)), 20))["merge_conflicts"]) == 1
+        joining = asyncio.ensure_future(person(api, mobile(1, verified=True), card(1)))
+        await asyncio.sleep(0.3)
+        assert not joining.done(), "who joins two people does it alone"
+    assert (await joining)["merge_conflicts"] == []

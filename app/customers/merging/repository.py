@@ -43,18 +43,16 @@ ANSWERING = statement(
 )
 # Everyone who writes for a record holds it, and everyone who changes who answers for it locks it: sorted, so that two
 # who want the same records wait in one order.
-LOCK = statement(
-    text(
-        """
-        select c.*, k.wrapped
-        from customers c
-        join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.id
-        where c.shop_id = :shop_id
-            and (c.id = any(cast(:owners as bigint[])) or c.merged_into = any(cast(:owners as bigint[])))
-        order by c.id for update of c
-        """
-    )
-)
+_RECORDS: Final = """
+    select c.*, k.wrapped
+    from customers c
+    join vault.person_keys k on k.shop_id = c.shop_id and k.customer_id = c.id
+    where c.shop_id = :shop_id
+        and (c.id = any(cast(:owners as bigint[])) or c.merged_into = any(cast(:owners as bigint[])))
+    order by c.id
+"""
+RECORDS = statement(text(_RECORDS))
+LOCK = statement(text(f"{_RECORDS} for update of c"))
 MEMBERS = statement(
     text(
         """
@@ -260,9 +258,9 @@ async def be_patient(db: Connection) -> None:
     await db.execute(BE_PATIENT)
 
 
-async def lock(db: Connection, shop_id: int, owners: Collection[int]) -> list[Row]:
-    """All records of those who answer for themselves, with their wrapped keys, locked in the order of numbers."""
-    return await db.fetch(LOCK, shop_id=shop_id, owners=list(owners))
+async def records(db: Connection, shop_id: int, owners: Collection[int], *, lock: bool) -> list[Row]:
+    """All records of those who answer for themselves, with their wrapped keys, in the order of numbers."""
+    return await db.fetch(LOCK if lock else RECORDS, shop_id=shop_id, owners=list(owners))
 
 
 async def follow(

@@ -50,7 +50,7 @@ class Conflict(NamedTuple):
 
 @dataclass(slots=True)
 class Neighbourhood:
-    """Some people with all their records, locked: who belongs to whom may be changed. `edges`: reversed ones too."""
+    """Some people with all their records; where they are locked, it may be changed. `edges`: reversed ones too."""
 
     settings: IdentitySettings
     rows: dict[int, Row]
@@ -69,7 +69,7 @@ class Neighbourhood:
         self.clusters = Clusters(self.rows, live)
 
     def owner_before(self, record: int) -> int:
-        """Who answered for it when it was locked."""
+        """Who answered for it when it was looked at."""
         row = self.rows[record]
         owner: int = row["merged_into"] or row["id"]
         return owner
@@ -119,17 +119,29 @@ class Preview:
     doubts: list[str]
 
 
+async def look(db: Connection, shop: Shop, ids: Collection[int]) -> Neighbourhood:
+    """Everyone whom these records belong to, with all their records, as they are at this moment.
+
+    Raises: StartOver when someone changes them meanwhile; CustomerNotFound.
+    """
+    return await _neighbourhood(db, shop, ids, lock=False)
+
+
 async def lock(db: Connection, shop: Shop, ids: Collection[int]) -> Neighbourhood:
-    """Everyone whom these records belong to, with all their records, locked.
+    """The same, and nobody else changes them until this transaction ends.
 
     Raises: StartOver when someone changed them meanwhile; CustomerNotFound.
     """
     await repository.pass_gate(db, shop.id)
+    return await _neighbourhood(db, shop, ids, lock=True)
+
+
+async def _neighbourhood(db: Connection, shop: Shop, ids: Collection[int], *, lock: bool) -> Neighbourhood:
     found = await db.fetch(repository.ANSWERING, shop_id=shop.id, ids=list(ids))
     if len(found) < len(set(ids)):
         raise CustomerNotFound(field="customer_id")
     owners = {row["owner"] for row in found}
-    rows = {row["id"]: row for row in await repository.lock(db, shop.id, owners)}
+    rows = {row["id"]: row for row in await repository.records(db, shop.id, owners, lock=lock)}
     members = {row["id"] for row in await db.fetch(repository.MEMBERS, shop_id=shop.id, owners=list(owners))}
     if members != rows.keys() or any(rows[owner]["merged_into"] is not None for owner in owners):
         raise StartOver  # someone else was first; what they made of it is seen from the start
@@ -195,7 +207,7 @@ async def merge(db: Connection, shop: Shop, customer_id: int, other_id: int, act
 
 async def preview(db: Connection, shop: Shop, customer_id: int, other_id: int) -> Preview:
     """What `merge` would do now. Raises: CustomerNotFound; AlreadyOneCustomer; StartOver."""
-    around = await lock(db, shop, {customer_id, other_id})
+    around = await look(db, shop, {customer_id, other_id})
     if around.clusters.of(customer_id) == around.clusters.of(other_id):
         raise AlreadyOneCustomer(field="other_id")
     doubts = [
