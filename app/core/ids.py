@@ -6,7 +6,6 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from asyncpg.pgproto.pgproto import UUID as _UUID
-
 from sqlalchemy import text
 
 from app.core.db import Connection, statement

@@ -177,7 +177,7 @@ async def upsert(
         if fields.get("mobile") and policy.is_blocked(settings, fields["mobile"]):
             del fields["mobile"]
         claims.append(_claims(shop, write))
-        if error := _refusal(settings, write, claims[index]):
+        if error := _refusal(settings, write.identities, [claim.identity for claim in claims[index]]):
             outcomes[index] = Outcome(REFUSED, None, error)
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     while waiting:
@@ -282,8 +282,8 @@ async def find_record(db: Connection, shop: Shop, identity: IdentityWrite) -> in
 
 def refusal(shop: Shop, identities: Sequence[IdentityWrite]) -> AppError | None:
     """Why nobody can be found or made from these identities, or None."""
-    write = Write(identities)
-    return _refusal(shop.settings.identity_policy, write, _claims(shop, write))
+    settings = shop.settings.identity_policy
+    return _refusal(settings, identities, [one for one in identities if not policy.is_blocked(settings, one.value)])
 
 
 def _every_claim(shop: Shop, write: Write) -> list[_Claim]:
@@ -304,14 +304,16 @@ def _once(claims: Iterable[_Claim]) -> Collection[_Claim]:
     return {claim.key: claim for claim in claims}.values()
 
 
-def _refusal(settings: IdentitySettings, write: Write, claims: Sequence[_Claim]) -> AppError | None:
-    """Why nobody can be found or made from a write."""
-    if not claims and write.identities:
+def _refusal(
+    settings: IdentitySettings, told: Sequence[IdentityWrite], counting: Sequence[IdentityWrite]
+) -> AppError | None:
+    """Why nobody can be found or made from what was told, of which some stands for somebody."""
+    if not counting and told:
         return IdentityBlocked(field="identities")
-    if len({kind for (kind, _), _, _ in claims}) == len(claims):
+    if len({one.kind for one in counting}) == len(counting):
         return None  # one of a kind is within any limit
-    kinds = {claim.key: (claim.identity.kind, claim.identity.scope) for claim in claims}
-    for kind in policy.over_limits(settings, kinds.values()):
+    places = {(one.kind, one.scope, one.value): (one.kind, one.scope) for one in counting}
+    for kind in policy.over_limits(settings, places.values()):
         if policy.of_kind(settings, kind).over_limit == "apart":
             return IdentityLimit(
                 f"A person has at most {policy.of_kind(settings, kind).limit} {kind}", field="identities"
@@ -566,7 +568,7 @@ class _Wave:
         return again
 
     async def add(
-        self, new: Sequence[tuple[Write, list[_Claim]]], extras: Sequence[tuple[_Known, _Claim]]
+        self, new: Sequence[tuple[Write, Sequence[_Claim]]], extras: Sequence[tuple[_Known, _Claim]]
     ) -> list[int | None]:
         """Insert customers and claim identities. Returns the new ids, None where somebody else holds the identities."""
         numbers = await self._ids.take(self._db, len(new)) if new else []
@@ -702,8 +704,7 @@ def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[
                 after["mobile"] = claim.identity.value
                 break
     if after["mobile"] != before["mobile"] and "mobile_verified" not in fields:
-        after["mobile_verified"] = any(
-            claim.verified for claim in new_claims if claim.identity.value == after["mobile"]
-        )  # the one before says nothing about this one
+        # The one before says nothing about this one.
+        after["mobile_verified"] = after["mobile"] in [c.identity.value for c in new_claims if c.verified]
     after["mobile_verified"] = bool(after["mobile_verified"])
     return after

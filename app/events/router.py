@@ -127,21 +127,17 @@ def _batch_response(count: int, places: list[int], results: list[Result], refuse
         {"status": "refused", "id": None, "error": refused.get(index), "index": index} for index in range(count)
     ]
     for place, result in zip(places, results, strict=True):
-        told[place] = _told(result) | {"index": place}
+        told[place] = row = _told(result)
+        row["index"] = place
     counts = Counter(row["status"] for row in told)
     body = {"results": told} | {status: counts[status] for status in ("created", "duplicate", "invalid", "refused")}
-    return Response(orjson.dumps(body, default=_plain), 200, media_type="application/json")
-
-
-def _plain(value: Any) -> Any:
-    """A row's refusal; or an id that came from the database, whose class orjson does not know."""
-    return value.model_dump() if isinstance(value, BaseModel) else str(value)
+    return Response(orjson.dumps(body, default=BaseModel.model_dump), 200, media_type="application/json")
 
 
 def _told(result: Result) -> dict[str, Any]:
     """A result in the shape of EventResult."""
     error = None if result.problem is None else result.problem._asdict()
-    return {"status": result.status, "id": result.id, "error": error}
+    return {"status": result.status, "id": None if result.id is None else str(result.id), "error": error}
 
 
 def _position(cursor: str) -> UUID:
