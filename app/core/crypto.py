@@ -79,15 +79,17 @@ class PersonKey:
 
         Their nonces are drawn together and used up here: kept for later, a copied machine would use them again.
         """
-        header = _header(self.version)
+        header, encrypt = _header(self.version), self._box.encrypt
+        context = header + self._place
         random = os.urandom(_NONCE * len(fields))
-        nonces = range(0, len(random), _NONCE)
-        return [
-            _seal(self._box, header, random[at : at + _NONCE], value.encode(), self._place + column.encode())
-            if value is not None
-            else None
-            for at, (column, value) in zip(nonces, fields, strict=True)
-        ]
+        sealed: list[bytes | None] = []
+        for index, (column, value) in enumerate(fields):
+            if value is None:
+                sealed.append(None)
+                continue
+            nonce = random[_NONCE * index : _NONCE * (index + 1)]
+            sealed.append(header + nonce + encrypt(nonce, value.encode(), context + column.encode()))
+        return sealed
 
     def open(self, column: str, sealed: bytes) -> str:
         """Raises CannotOpen."""

@@ -364,7 +364,9 @@ class _Wave:
             if target is not None and target not in named:
                 outcomes[index] = Outcome(REFUSED, None, CustomerNotFound(field="customer_id"))
                 continue
-            found = {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders}
+            found = (
+                {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders} if holders else {}
+            )
             case = _Case(index, writes[index], claims[index], found)
             if found or target is not None:
                 self._choose(case, named[target] if target is not None else None)
@@ -550,7 +552,7 @@ class _Wave:
         extras = [(case.person, claim) for case in known if case.person is not None for claim in case.extra]
         if not new and not extras and not apart:
             return []
-        people = [(case.write, case.claims) for case in new]
+        people: list[tuple[Write, Sequence[_Claim]]] = [(case.write, case.claims) for case in new]
         people += [(Write([claim.identity for claim in claims]), claims) for _, claims in apart]
         added = await self.add(people, extras)
         again = []

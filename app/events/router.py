@@ -123,9 +123,9 @@ async def remove_event_type(call: Declarer, type: Type) -> None:
 
 def _batch_response(count: int, places: list[int], results: list[Result], refused: dict[int, RowError]) -> Response:
     # Plain dicts in the shape of EventBatchResult: a model for each row costs more than all else that is written of it.
-    told: list[dict[str, Any]] = [
-        {"status": "refused", "id": None, "error": refused.get(index), "index": index} for index in range(count)
-    ]
+    told: list[dict[str, Any]] = [{}] * count
+    for place, error in refused.items():
+        told[place] = {"status": "refused", "id": None, "error": error, "index": place}
     for place, result in zip(places, results, strict=True):
         told[place] = row = _told(result)
         row["index"] = place
