@@ -131,15 +131,19 @@ class _Case:
     def extra(self) -> list[_Claim]:
         """The identities that nobody holds, each once."""
         fresh = [claim for claim in self.claims if claim.key not in self.found]
-        return list(_once(claim for claim in fresh if claim not in self.apart)) if fresh else fresh
+        if fresh and self.apart:
+            apart = {claim.key for claim in self.apart}
+            fresh = [claim for claim in fresh if claim.key not in apart]
+        return list(_once(fresh))
 
     def brought_by(self) -> tuple[Key | None, int | None]:
         """The first identity that is the person's from now on, and its record: whose the facts of the write are."""
+        apart = {claim.key for claim in self.apart} if self.apart else ()
         for claim in self.claims:
             if claim.key in self.found:
                 if self.is_mine(claim.key):
                     return claim.key, self.found[claim.key].origin
-            elif claim not in self.apart:
+            elif claim.key not in apart:
                 return claim.key, self.person.origin if self.person is not None else None
         return None, self.person.origin if self.person is not None else None
 
@@ -364,9 +368,7 @@ class _Wave:
             if target is not None and target not in named:
                 outcomes[index] = Outcome(REFUSED, None, CustomerNotFound(field="customer_id"))
                 continue
-            found = (
-                {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders} if holders else {}
-            )
+            found = {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders}
             case = _Case(index, writes[index], claims[index], found)
             if found or target is not None:
                 self._choose(case, named[target] if target is not None else None)
@@ -582,6 +584,7 @@ class _Wave:
             key, wrapped = self._shop.keys.new_person(number)
             sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
             mine = _claimed(key, number, _once(claims))
+            assert mine  # noqa: S101 nobody is made of nothing: they could never be claimed
             claimed += mine
             expected[number] = len(mine)
             created_at = clock.localise(write.created_at, self._shop.zone) if write.created_at else self._moment
@@ -605,7 +608,7 @@ class _Wave:
     async def _note_seen(self, cases: Iterable[_Case]) -> None:
         """Keep when identities were last seen, to the day, and that they were verified."""
         again: list[tuple[str, bytes, int, datetime | None]] = []
-        today = self._moment - _SEEN_AGAIN
+        long_ago = self._moment - _SEEN_AGAIN
         for case in cases:
             for claim in case.claims:
                 known = case.found.get(claim.key)
@@ -613,7 +616,7 @@ class _Wave:
                     continue
                 if claim.verified and not self._still_verified(known):
                     again.append((*claim.key, known.origin, self._moment))
-                elif known.last_seen_at <= today:
+                elif known.last_seen_at <= long_ago:
                     verified_at = known.verified_at if self._still_verified(known) else None
                     again.append((*claim.key, known.origin, verified_at))
         await repository.seen(self._db, self._shop.id, self._moment, again)
