@@ -5,7 +5,8 @@ Destroying one wrapped person key therefore makes the person unreadable wherever
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -32,9 +33,16 @@ class CannotOpen(Exception):
 
 def seal(box: AESGCM, version: int, plain: bytes, context: bytes) -> bytes:
     """AES-256-GCM with a random nonce; `context` (shop, table, column, person) is bound as associated data."""
-    nonce = os.urandom(_NONCE)
-    header = _FORMAT + version.to_bytes(2, "big")
+    return _seal(box, _header(version), os.urandom(_NONCE), plain, context)
+
+
+def _seal(box: AESGCM, header: bytes, nonce: bytes, plain: bytes, context: bytes) -> bytes:
     return header + nonce + box.encrypt(nonce, plain, header + context)
+
+
+@lru_cache(maxsize=256)
+def _header(version: int) -> bytes:
+    return _FORMAT + version.to_bytes(2, "big")
 
 
 def unseal(box: AESGCM, sealed: bytes, context: bytes) -> bytes:
@@ -65,6 +73,23 @@ class PersonKey:
     def seal(self, column: str, value: str) -> bytes:
         """`column` is `table.column`."""
         return seal(self._box, self.version, value.encode(), self._place + column.encode())
+
+    def seal_all(self, fields: Sequence[tuple[str, str | None]]) -> list[bytes | None]:
+        """Several fields (`table.column` and value), each in its place; None stays None.
+
+        Their nonces are drawn together and used up here: kept for later, a copied machine would use them again.
+        """
+        header, encrypt = _header(self.version), self._box.encrypt
+        context = header + self._place
+        random = os.urandom(_NONCE * len(fields))
+        sealed: list[bytes | None] = []
+        for index, (column, value) in enumerate(fields):
+            if value is None:
+                sealed.append(None)
+                continue
+            nonce = random[_NONCE * index : _NONCE * (index + 1)]
+            sealed.append(header + nonce + encrypt(nonce, value.encode(), context + column.encode()))
+        return sealed
 
     def open(self, column: str, sealed: bytes) -> str:
         """Raises CannotOpen."""
@@ -123,8 +148,10 @@ class ShopKeys:
 
     def new_person(self, customer_id: int) -> tuple[PersonKey, bytes]:
         """A fresh person key, and its wrapped form to store."""
-        key = os.urandom(_KEY)
-        wrapped = seal(self._boxes[self.current], self.current, key, self._person(customer_id))
+        random = os.urandom(_KEY + _NONCE)
+        key, nonce = random[:_KEY], random[_KEY:]
+        box, header = self._boxes[self.current], _header(self.current)
+        wrapped = _seal(box, header, nonce, key, self._person(customer_id))
         return PersonKey(key, self.shop_id, customer_id), wrapped
 
     def person(self, customer_id: int, wrapped: bytes) -> PersonKey:

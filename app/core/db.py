@@ -76,10 +76,16 @@ def unnest(arrays: Mapping[str, str]) -> str:
 
 
 def columns(names: Iterable[str], rows: Rows) -> dict[str, Sequence[Any]]:
-    """Rows as one array for each name, for `unnest`."""
+    """Rows as one array for each name, for `unnest`. Of NULLs alone none is sent: shorter arrays are filled with them.
+
+    At least one name is of values that are never None, so that there are as many rows.
+    """
     if not rows:
         return {name: () for name in names}
-    return dict(zip(names, zip(*rows, strict=True), strict=True))
+    return {
+        name: () if column[0] is None and column.count(None) == len(column) else column
+        for name, column in zip(names, zip(*rows, strict=True), strict=True)
+    }
 
 
 class Connection:

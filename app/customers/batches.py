@@ -71,10 +71,15 @@ def valid_rows(
 def batch_response(count: int, places: list[int], outcomes: list[Outcome], refused: dict[int, RowError]) -> Response:
     """The answer of a batch: a result per row in the order sent, and the counts."""
     # Plain dicts in the shape of BatchResult: a model for each row costs as much as writing it.
-    results: list[dict[str, Any]] = [
-        {"index": i, "status": REFUSED, "customer_id": None, "merge_conflicts": (), "error": refused.get(i)}
-        for i in range(count)
-    ]
+    results: list[dict[str, Any]] = [{}] * count
+    for place, error in refused.items():
+        results[place] = {
+            "index": place,
+            "status": REFUSED,
+            "customer_id": None,
+            "merge_conflicts": (),
+            "error": error,
+        }
     for place, outcome in zip(places, outcomes, strict=True):
         results[place] = {
             "index": place,

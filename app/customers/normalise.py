@@ -32,7 +32,7 @@ def normalise(kind: str, value: str) -> str:
 
     Raises: ValueError naming what is wrong and what is expected.
     """
-    text = unicodedata.normalize("NFKC", value).strip()
+    text = (value if value.isascii() else unicodedata.normalize("NFKC", value)).strip()
     if not text:
         raise ValueError("an identity needs a value; leave the identity out when there is none")
     if "*" in text and kind in ("mobile", "email"):
@@ -55,9 +55,13 @@ def mobile_e164(text: str, country_code: str = "+86") -> str:
 
     Raises: ValueError when it is not a possible phone number.
     """
+    # Nearly every number, and nearly always without separators: two orders of magnitude faster than parsing.
+    mainland = _MAINLAND.fullmatch(text)
+    if mainland and country_code == "+86":
+        return "+86" + mainland[1]
     bare = text.translate(_SEPARATORS)
     mainland = _MAINLAND.fullmatch(bare)
-    if mainland and country_code == "+86":  # nearly every number: two orders of magnitude faster than parsing
+    if mainland and country_code == "+86":
         return "+86" + mainland[1]
     try:
         number = phonenumbers.parse(bare if bare.startswith("+") else f"{country_code}{bare}", None)

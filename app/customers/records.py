@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from app.access.shops import Shop
@@ -27,7 +28,9 @@ COLUMNS: Final[dict[str, str]] = {
     "mobile_verified": "boolean",
     "member_since": "timestamptz",
 }
-SEALED: Final = ("name", "mobile", "address", "remark", "wei_xin")
+SEALED: Final = ("name", "mobile", "address", "remark", "wei_xin")  # the first of COLUMNS
+_PLACES: Final = {name: f"customers.{name}" for name in SEALED}
+_plain: Final = itemgetter(*(name for name in COLUMNS if name not in SEALED))
 EMPTY: Final[dict[str, Any]] = dict.fromkeys(COLUMNS) | {"gender": 0, "mobile_verified": False}
 
 Profile = dict[str, Any]
@@ -68,10 +71,7 @@ def open_profile(key: PersonKey, row: Mapping[str, Any]) -> Profile:
 
 def seal_profile(key: PersonKey, profile: Profile) -> list[Any]:
     """The profile as column values in the order of COLUMNS."""
-    return [
-        key.seal(f"customers.{name}", profile[name]) if name in SEALED and profile[name] is not None else profile[name]
-        for name in COLUMNS
-    ]
+    return [*key.seal_all([(place, profile[name]) for name, place in _PLACES.items()]), *_plain(profile)]
 
 
 def person_key(shop: Shop, row: Row) -> PersonKey:

@@ -13,8 +13,8 @@ from app.customers.models import customers, identities, person_keys
 from app.customers.normalise import VERSION
 from app.customers.records import COLUMNS
 
-CLAIM_ARRAYS: Final = ("kinds", "hashes", "owners", "origins", "scopes", "values", "verified")
-PERSON_ARRAYS: Final = ("ids", "claims", "wrapped", "created_at", *COLUMNS)
+CLAIM_ARRAYS: Final = ("kinds", "hashes", "origins", "scopes", "values", "verified")
+PERSON_ARRAYS: Final = ("ids", "claims", "event_ids", "wrapped", "created_at", *COLUMNS)
 CHANGE_ARRAYS: Final = ("ids", "data", "told", *COLUMNS)
 SEEN_ARRAYS: Final = ("kinds", "hashes", "origins", "verified_at")
 _NAMES = ", ".join(COLUMNS)
@@ -45,12 +45,11 @@ ADD = statement(
             insert into identities
                 (shop_id, kind, value_hash, customer_id, origin_customer_id, scope, value, source, first_seen_at,
                  last_seen_at, verified_at, normaliser)
-            select :shop_id, kind, value_hash, coalesce(known.owner, t.owner), origin, scope, value, :source, :moment,
-                   :moment, case when verified then cast(:moment as timestamptz) end, :normaliser
-            from unnest(cast(:kinds as text[]), cast(:hashes as bytea[]), cast(:owners as bigint[]),
-                        cast(:origins as bigint[]), cast(:scopes as text[]), cast(:values as bytea[]),
-                        cast(:verified as boolean[]))
-                as t (kind, value_hash, owner, origin, scope, value, verified)
+            select :shop_id, kind, value_hash, coalesce(known.owner, origin), origin, coalesce(scope, ''), value,
+                   :source, :moment, :moment, case when verified then cast(:moment as timestamptz) end, :normaliser
+            from unnest(cast(:kinds as text[]), cast(:hashes as bytea[]), cast(:origins as bigint[]),
+                        cast(:scopes as text[]), cast(:values as bytea[]), cast(:verified as boolean[]))
+                as t (kind, value_hash, origin, scope, value, verified)
             left join known on known.id = t.origin
             order by kind, value_hash
             on conflict do nothing
@@ -58,9 +57,9 @@ ADD = statement(
         ),
         counted as (select customer_id, count(*) as claims from claimed group by customer_id),
         wanted as (
-            select t.* from unnest(cast(:ids as bigint[]), cast(:claims as integer[]), cast(:wrapped as bytea[]),
-                                   cast(:created_at as timestamptz[]), {_ARRAYS})
-                as t (id, claims, wrapped, created_at, {_NAMES})
+            select t.* from unnest(cast(:ids as bigint[]), cast(:claims as integer[]), cast(:event_ids as uuid[]),
+                                   cast(:wrapped as bytea[]), cast(:created_at as timestamptz[]), {_ARRAYS})
+                as t (id, claims, event_id, wrapped, created_at, {_NAMES})
             join counted on counted.customer_id = t.id and counted.claims = t.claims
         ),
         added as (
@@ -75,7 +74,7 @@ ADD = statement(
         ),
         told as (
             insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
-            select :shop_id, kehu_new_id(), 'customer.created', id, jsonb_build_object('customer_id', id), :moment
+            select :shop_id, event_id, 'customer.created', id, jsonb_build_object('customer_id', id), :moment
             from wanted
         )
         select customer_id, claims from counted
@@ -263,7 +262,7 @@ async def add(
 
     Args:
         source: who tells of it.
-        claims: rows of CLAIM_ARRAYS.
+        claims: rows of CLAIM_ARRAYS; no scope and not verified as None.
         people: rows of PERSON_ARRAYS, one for each new customer.
         known: the records that are there already and get identities.
     Returns: how many identities each record got.

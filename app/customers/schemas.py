@@ -52,7 +52,8 @@ class IdentityWrite(BaseModel):
     @classmethod
     def _one_spelling(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("value"), str) and isinstance(data.get("kind"), str):
-            return data | {"value": normalise(data["kind"], data["value"])}
+            spelled = normalise(data["kind"], data["value"])
+            return data if spelled == data["value"] else data | {"value": spelled}
         return data
 
 
@@ -85,8 +86,8 @@ class CustomerUpdate(BaseModel):
 
     def given(self) -> dict[str, Any]:
         """The profile fields that were sent, nulls included."""
-        sent = self.model_fields_set
-        return {name: getattr(self, name) for name in PROFILE_FIELDS if name in sent}
+        sent, values = self.model_fields_set, self.__dict__
+        return {name: values[name] for name in PROFILE_FIELDS if name in sent}
 
 
 class CustomerCreate(CustomerUpdate):
@@ -94,7 +95,7 @@ class CustomerCreate(CustomerUpdate):
 
     identities: Identities
     created_at: Moment | None = Field(default=None, description="When they became a customer, for history; default now")
-    attributes: Given = {}
+    attributes: Given = Field(default_factory=dict, json_schema_extra={"default": {}})  # a plain one is copied deeply
 
 
 class CustomerPatch(CustomerUpdate):

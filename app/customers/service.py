@@ -16,7 +16,7 @@ from app.core import clock
 from app.core.crypto import PersonKey
 from app.core.db import Connection, Row
 from app.core.errors import AppError, StartOver
-from app.core.ids import CustomerIds
+from app.core.ids import CustomerIds, new_ids
 from app.core.races import lost_before
 from app.customers import policy, records, repository
 from app.customers.errors import (
@@ -127,11 +127,12 @@ class _Case:
     found: dict[Key, _Known]
     person: _Known | None = None
     proven: bool = True
-    others: list[_Other] = field(default_factory=list)
-    joins: list[Edge] = field(default_factory=list)
-    apart: list[_Claim] = field(default_factory=list)
-    verified_now: set[str] = field(default_factory=set)  # values
-    conflicts: list[Conflict] = field(default_factory=list)
+    # Most cases have none of these, and share the empty ones.
+    others: Sequence[_Other] = ()
+    joins: Sequence[Edge] = ()
+    apart: Sequence[_Claim] = ()
+    verified_now: frozenset[str] = frozenset()  # values
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def is_left_alone(self) -> bool:
@@ -143,13 +144,15 @@ class _Case:
         """The identities that nobody holds and that the person gets, each once."""
         if self.is_left_alone:
             return []
-        apart = {claim.key for claim in self.apart}
-        fresh = {claim.key: claim for claim in self.claims if claim.key not in self.found and claim.key not in apart}
-        return list(fresh.values())
+        fresh = [claim for claim in self.claims if claim.key not in self.found]
+        if fresh and self.apart:
+            apart = {claim.key for claim in self.apart}
+            fresh = [claim for claim in fresh if claim.key not in apart]
+        return list(_once(fresh))
 
     def brought_by(self) -> tuple[Key | None, int | None]:
         """The first identity that is the person's from now on, and its record: whose the facts of the write are."""
-        apart = {claim.key for claim in self.apart}
+        apart = {claim.key for claim in self.apart} if self.apart else ()
         for claim in self.claims:
             if claim.key in self.found:
                 if self.is_mine(claim.key):
@@ -181,16 +184,18 @@ async def upsert(
         source: who tells of it.
     Raises: StartOver when another writer took an identity meanwhile: run the whole transaction again.
     """
-    for write in writes:
-        if write.fields.get("member_since") is not None:
-            write.fields["member_since"] = clock.localise(write.fields["member_since"], shop.zone)
-        if write.fields.get("mobile") and policy.is_blocked(shop.settings.identity_policy, write.fields["mobile"]):
-            del write.fields["mobile"]
+    settings = shop.settings.identity_policy
     refused = await attributes.check(db, shop, [write.attributes for write in writes])
     outcomes = [Outcome(REFUSED, None, error) if error is not None else None for error in refused]
-    claims = [_claims(shop, write) for write in writes]
+    claims = []
     for index, write in enumerate(writes):
-        if error := _refusal(shop.settings.identity_policy, write, claims[index]):
+        fields = write.fields
+        if fields.get("member_since") is not None:
+            fields["member_since"] = clock.localise(fields["member_since"], shop.zone)
+        if fields.get("mobile") and policy.is_blocked(settings, fields["mobile"]):
+            del fields["mobile"]
+        claims.append(_claims(shop, write))
+        if error := _refusal(settings, write.identities, [claim.identity for claim in claims[index]]):
             outcomes[index] = Outcome(REFUSED, None, error)
     waiting = [index for index, outcome in enumerate(outcomes) if outcome is None]
     gated = patient = False
@@ -315,8 +320,8 @@ async def find_record(db: Connection, shop: Shop, identity: IdentityWrite) -> in
 
 def refusal(shop: Shop, identities: Sequence[IdentityWrite]) -> AppError | None:
     """Why nobody can be found or made from these identities, or None."""
-    write = Write(identities)
-    return _refusal(shop.settings.identity_policy, write, _claims(shop, write))
+    settings = shop.settings.identity_policy
+    return _refusal(settings, identities, [one for one in identities if not policy.is_blocked(settings, one.value)])
 
 
 def _every_claim(shop: Shop, write: Write) -> list[_Claim]:
@@ -332,12 +337,21 @@ def _claims(shop: Shop, write: Write) -> list[_Claim]:
     return [claim for claim in _every_claim(shop, write) if not policy.is_blocked(settings, claim.identity.value)]
 
 
-def _refusal(settings: IdentitySettings, write: Write, claims: Sequence[_Claim]) -> AppError | None:
-    """Why nobody can be found or made from a write."""
-    if not claims and write.identities:
+def _once(claims: Iterable[_Claim]) -> Collection[_Claim]:
+    """Claims without those that name the same identity again."""
+    return {claim.key: claim for claim in claims}.values()
+
+
+def _refusal(
+    settings: IdentitySettings, told: Sequence[IdentityWrite], counting: Sequence[IdentityWrite]
+) -> AppError | None:
+    """Why nobody can be found or made from what was told, of which some stands for somebody."""
+    if not counting and told:
         return IdentityBlocked(field="identities")
-    kinds = {claim.key: (claim.identity.kind, claim.identity.scope) for claim in claims}
-    for kind in policy.over_limits(settings, kinds.values()) if len(kinds) > 1 else ():
+    if len({one.kind for one in counting}) == len(counting):
+        return None  # one of a kind is within any limit
+    places = {(one.kind, one.scope, one.value): (one.kind, one.scope) for one in counting}
+    for kind in policy.over_limits(settings, places.values()):
         if policy.of_kind(settings, kind).over_limit == "apart":
             return IdentityLimit(
                 f"A person has at most {policy.of_kind(settings, kind).limit} {kind}", field="identities"
@@ -353,9 +367,11 @@ def _independent(
     wave: list[int] = []
     rest: list[int] = []
     for index in waiting:
-        keys: set[Any] = {claim.key for claim in claims[index]} | {writes[index].customer_id} - {None}
-        (rest if seen & keys else wave).append(index)
-        seen |= keys
+        keys: list[Any] = [claim.key for claim in claims[index]]
+        if writes[index].customer_id is not None:
+            keys.append(writes[index].customer_id)
+        (wave if seen.isdisjoint(keys) else rest).append(index)
+        seen.update(keys)
     return wave, rest
 
 
@@ -394,7 +410,8 @@ class _Wave:
                 continue
             found = {claim.key: holders[claim.key] for claim in claims[index] if claim.key in holders}
             case = _Case(index, writes[index], claims[index], found)
-            self._choose(case, named[target] if target is not None else None)
+            if found or target is not None:
+                self._choose(case, named[target] if target is not None else None)
             cases.append(case)
         await self._look_closer(cases)
         await self._judge([case for case in cases if case.others], merging.look)
@@ -483,7 +500,7 @@ class _Wave:
             if weak and case.write.customer_id is None and self._is_someone_else(strangers, mine):
                 # A device that somebody else uses too: whoever shows themselves on it is a person of their own.
                 case.claims = [claim for claim in case.claims if claim.key not in case.found]
-                case.found, case.person, case.others = {}, None, []
+                case.found, case.person, case.others = {}, None, ()
                 continue
             case.apart = self._too_many(case.extra, mine)
 
@@ -547,14 +564,14 @@ class _Wave:
                 held = best.setdefault(other.known.owner, other)
                 if other.proven and not held.proven:
                     best[other.known.owner] = other
-            case.joins, case.conflicts = [], []
+            case.joins, case.conflicts = (), ()
             for other in best.values():
                 reason = self._why_apart(around, case, other)
                 pair = case.person.origin, other.known.origin
                 if reason:
-                    case.conflicts.append(Conflict(*pair, reason, other.kind))
+                    case.conflicts += (Conflict(*pair, reason, other.kind),)
                 elif reason is None and around.clusters.join(*pair):
-                    case.joins.append(Edge(*pair, "write", other.kind))
+                    case.joins = [*case.joins, Edge(*pair, "write", other.kind)]
         return around
 
     async def _join(self, cases: Sequence[_Case]) -> None:
@@ -592,7 +609,7 @@ class _Wave:
         extras = [(case.person, claim) for case in known if case.person is not None for claim in case.extra]
         if not new and not extras and not apart:
             return []
-        people = [(case.write, case.claims) for case in new]
+        people: list[tuple[Write, Sequence[_Claim]]] = [(case.write, case.claims) for case in new]
         people += [(Write([claim.identity for claim in claims]), claims) for _, claims in apart]
         added = await self.add(people, extras)
         again = []
@@ -606,11 +623,11 @@ class _Wave:
             if customer_id is None:
                 raise StartOver  # somebody holds it by now
             assert case.person is not None  # noqa: S101 known
-            case.conflicts.append(Conflict(case.person.origin, customer_id, merging.LIMIT, claims[0].identity.kind))
+            case.conflicts += (Conflict(case.person.origin, customer_id, merging.LIMIT, claims[0].identity.kind),)
         return again
 
     async def add(
-        self, new: Sequence[tuple[Write, list[_Claim]]], extras: Sequence[tuple[_Known, _Claim]]
+        self, new: Sequence[tuple[Write, Sequence[_Claim]]], extras: Sequence[tuple[_Known, _Claim]]
     ) -> list[int | None]:
         """Insert customers and claim identities. Returns the new ids, None where somebody else holds the identities."""
         numbers = await self._ids.take(self._db, len(new)) if new else []
@@ -618,35 +635,35 @@ class _Wave:
         people: list[tuple[Any, ...]] = []
         described: list[tuple[Person, Told | None]] = []
         expected: dict[int, int] = {}
-
-        def claim_for(owner: int, origin: int, key: PersonKey, claim: _Claim) -> None:
-            expected[origin] = expected.get(origin, 0) + 1
-            sealed = key.seal("identities.value", claim.identity.value)
-            claimed.append((*claim.key, owner, origin, claim.identity.scope, sealed, claim.verified))
-
-        for (write, claims), number in zip(new, numbers, strict=True):
+        for (write, claims), number, event_id in zip(new, numbers, new_ids(len(new)), strict=True):
             key, wrapped = self._shop.keys.new_person(number)
-            for claim in {claim.key: claim for claim in claims}.values():
-                claim_for(number, number, key, claim)
             sealed = records.seal_profile(key, _apply(EMPTY, write.fields, claims))
-            created_at = clock.localise(write.created_at or self._moment, self._shop.zone)
-            people.append((number, expected[number], wrapped, created_at, *sealed))
-            described.append((_Known(number, number, wrapped).person(self._shop), write.attributes))
+            mine = _claimed(key, number, _once(claims))
+            assert mine  # noqa: S101 nobody is made of nothing: they could never be claimed
+            claimed += mine
+            expected[number] = len(mine)
+            created_at = clock.localise(write.created_at, self._shop.zone) if write.created_at else self._moment
+            people.append((number, len(mine), event_id, wrapped, created_at, *sealed))
+            if write.attributes is not None:
+                described.append((_Known(number, number, wrapped).person(self._shop), write.attributes))
         for person, claim in extras:
-            claim_for(person.owner, person.origin, person.key(self._shop), claim)
+            claimed += _claimed(person.key(self._shop), person.origin, [claim])
+            expected[person.origin] = expected.get(person.origin, 0) + 1
         known = sorted({person.origin for person, _ in extras})
         got = await repository.add(self._db, self._shop.id, self._moment, self._source, claimed, people, known)
-        for origin, count in expected.items():
-            lost_all_of_a_new_one = origin not in got and origin in numbers
-            if got.get(origin, 0) != count and not lost_all_of_a_new_one:
-                raise StartOver
-        described = [one for one in described if one[0].customer_id in got]
-        await attributes.put(self._db, self._shop, self._moment, described)
+        if got != expected:
+            lost = {origin for origin, count in expected.items() if got.get(origin) != count}
+            if not lost <= set(numbers) - got.keys():
+                raise StartOver  # only a new one may have lost, and then all of theirs
+        if described:
+            described = [one for one in described if one[0].customer_id in got]
+            await attributes.put(self._db, self._shop, self._moment, described)
         return [number if number in got else None for number in numbers]
 
     async def _note_seen(self, cases: Iterable[_Case]) -> None:
         """Keep when identities were last seen, to the day, and that they were verified."""
         again: list[tuple[str, bytes, int, datetime | None]] = []
+        long_ago = self._moment - _SEEN_AGAIN
         for case in cases:
             if case.is_left_alone:
                 continue
@@ -654,12 +671,12 @@ class _Wave:
                 known = case.found.get(claim.key)
                 if known is None or known.last_seen_at is None or not case.is_mine(claim.key):
                     continue
-                holds = self._still_verified(known)
-                if claim.verified and not holds:
-                    case.verified_now.add(claim.identity.value)
+                if claim.verified and not self._still_verified(known):
+                    case.verified_now |= {claim.identity.value}
                     again.append((*claim.key, known.origin, self._moment))
-                elif self._moment - known.last_seen_at >= _SEEN_AGAIN:
-                    again.append((*claim.key, known.origin, known.verified_at if holds else None))
+                elif known.last_seen_at <= long_ago:
+                    verified_at = known.verified_at if self._still_verified(known) else None
+                    again.append((*claim.key, known.origin, verified_at))
         await repository.seen(self._db, self._shop.id, self._moment, again)
 
     async def change(self, cases: Sequence[_Case], outcomes: list[Outcome | None], *, also: Sequence[str] = ()) -> None:
@@ -755,16 +772,26 @@ class _Wave:
                 outcome.conflicts = await merging.put_conflicts(self._db, self._shop, case.conflicts, self._moment)
 
 
+def _claimed(key: PersonKey, origin: int, claims: Collection[_Claim]) -> list[tuple[Any, ...]]:
+    """Identities of one record as rows of CLAIM_ARRAYS."""
+    values = key.seal_all([("identities.value", claim.identity.value) for claim in claims])
+    return [
+        (*claim.key, origin, claim.identity.scope or None, sealed, claim.verified or None)
+        for claim, sealed in zip(claims, values, strict=True)
+    ]
+
+
 def _apply(before: dict[str, Any], fields: dict[str, Any], new_claims: Sequence[_Claim]) -> dict[str, Any]:
     """The profile after a write. A mobile that is new to the customer is shown from now on, unless the write says."""
     after = before | fields
     after["gender"] = after["gender"] or 0
-    mobile = next((claim.identity.value for claim in new_claims if claim.identity.kind == "mobile"), None)
-    if mobile is not None and "mobile" not in fields:
-        after["mobile"] = mobile
+    if "mobile" not in fields:
+        for claim in new_claims:
+            if claim.identity.kind == "mobile":
+                after["mobile"] = claim.identity.value
+                break
     if after["mobile"] != before["mobile"] and "mobile_verified" not in fields:
-        after["mobile_verified"] = any(
-            claim.verified for claim in new_claims if claim.identity.value == after["mobile"]
-        )  # the one before says nothing about this one
+        # The one before says nothing about this one.
+        after["mobile_verified"] = after["mobile"] in [c.identity.value for c in new_claims if c.verified]
     after["mobile_verified"] = bool(after["mobile_verified"])
     return after

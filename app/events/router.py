@@ -123,25 +123,21 @@ async def remove_event_type(call: Declarer, type: Type) -> None:
 
 def _batch_response(count: int, places: list[int], results: list[Result], refused: dict[int, RowError]) -> Response:
     # Plain dicts in the shape of EventBatchResult: a model for each row costs more than all else that is written of it.
-    told: list[dict[str, Any]] = [
-        {"status": "refused", "id": None, "error": refused.get(index), "index": index} for index in range(count)
-    ]
+    told: list[dict[str, Any]] = [{}] * count
+    for place, error in refused.items():
+        told[place] = {"status": "refused", "id": None, "error": error, "index": place}
     for place, result in zip(places, results, strict=True):
-        told[place] = _told(result) | {"index": place}
+        told[place] = row = _told(result)
+        row["index"] = place
     counts = Counter(row["status"] for row in told)
     body = {"results": told} | {status: counts[status] for status in ("created", "duplicate", "invalid", "refused")}
-    return Response(orjson.dumps(body, default=_plain), 200, media_type="application/json")
-
-
-def _plain(value: Any) -> Any:
-    """A row's refusal; or an id that came from the database, whose class orjson does not know."""
-    return value.model_dump() if isinstance(value, BaseModel) else str(value)
+    return Response(orjson.dumps(body, default=BaseModel.model_dump), 200, media_type="application/json")
 
 
 def _told(result: Result) -> dict[str, Any]:
     """A result in the shape of EventResult."""
     error = None if result.problem is None else result.problem._asdict()
-    return {"status": result.status, "id": result.id, "error": error}
+    return {"status": result.status, "id": None if result.id is None else str(result.id), "error": error}
 
 
 def _position(cursor: str) -> UUID:

@@ -39,6 +39,8 @@ def _without_nulls(properties: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"an event carries up to {PROPERTIES_LIMIT} properties")
     if len(orjson.dumps(properties)) > PROPERTIES_BYTES:
         raise ValueError(f"the properties of an event take up to {PROPERTIES_BYTES} bytes as JSON")
+    if None not in properties.values():
+        return properties
     return {name: value for name, value in properties.items() if value is not None}
 
 
