@@ -50,7 +50,8 @@ class Write:
     `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
     `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
     of a change, so that the caller knows its own again. `keeps_mobile`: the mobile that is shown stays, and one among
-    the identities is only held. `policy`: what becomes of a customer who is there.
+    the identities is only held. `policy`: what becomes of a customer who is there. `dropped_mobile`: one that nobody
+    holds any more, and that is shown no more where it was.
     """
 
     identities: Sequence[IdentityWrite]
@@ -61,6 +62,7 @@ class Write:
     keeps_mobile: bool = False
     attributes: Told | None = None
     policy: Policy = "overwrite"
+    dropped_mobile: str | None = None
 
     def verifies(self, identity: IdentityWrite) -> bool:
         """Whether the sender has proof that the identity is this person's."""
@@ -277,11 +279,10 @@ async def drop_identity(db: Connection, shop: Shop, customer_id: int, identity: 
     )
     if not dropped:
         raise IdentityNotFound(field="identity")
-    shown = (await get(db, shop, owner)).mobile
-    fields = {"mobile": None} if identity.kind == "mobile" and shown == identity.value else {}
+    dropped = identity.value if identity.kind == "mobile" else None
     wave = _Wave(db, shop, CustomerIds(), source)
     known = (await wave.named([owner]))[owner]
-    case = _Case(0, Write([], fields, customer_id=owner), [], {}, person=known)
+    case = _Case(0, Write([], customer_id=owner, dropped_mobile=dropped), [], {}, person=known)
     await wave.change([case], [None], also=("identities",))
     return (await merging.settle(db, shop, [owner]))[owner] if len(around.rows) > 1 else owner
 
@@ -723,7 +724,14 @@ class _Wave:
         fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
         if case.write.policy == "fill":
             fields |= {name: value for name, value in before.items() if value != EMPTY[name]}
+        dropped = case.write.dropped_mobile
+        if dropped is not None and before["mobile"] == dropped:
+            fields["mobile"] = None
         after = _apply(before, fields, case.extra)
+        named = {claim.identity.value for claim in case.claims if claim.identity.kind == "mobile"}
+        if "mobile_verified" in fields and named and after["mobile"] not in named:
+            # Said of a number that is held, and not of the one that is shown.
+            after["mobile_verified"] = before["mobile_verified"] and after["mobile"] == before["mobile"]
         if after["mobile"] in case.verified_now and "mobile_verified" not in fields:
             after["mobile_verified"] = True
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
@@ -732,9 +740,16 @@ class _Wave:
             if case.person.origin != row["id"]:
                 raise StartOver  # taken apart meanwhile
             return after, row["told"] | dict.fromkeys(differing, word), differing
-        given = {name: (after[name], word) for name in differing if after[name] not in (None, EMPTY[name])}
-        cleared = [name for name in differing if name not in given]
-        after, told = await merging.tell(self._db, self._shop, row, {case.person.origin: given}, cleared)
+        theirs = [name for name in differing if name != "mobile_verified"]  # goes with its number
+        given = {name: (after[name], word) for name in theirs if after[name] not in (None, EMPTY[name])}
+        cleared = [name for name in theirs if name not in given and (name != "mobile" or dropped is None)]
+        verified = None
+        if {"mobile", "mobile_verified"} & set(differing) and after["mobile"] is not None:
+            if after["mobile_verified"] or after["mobile"] == before["mobile"]:
+                verified = after["mobile"], after["mobile_verified"]
+        after, told = await merging.tell(
+            self._db, self._shop, row, {case.person.origin: given}, cleared, verified=verified, dropped=dropped
+        )
         return after, told, sorted(name for name in COLUMNS if before[name] != after[name])
 
     async def _keep_conflicts(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> None:

@@ -279,7 +279,14 @@ async def resolve(db: Connection, shop: Shop, conflict_id: UUID, *, merging: boo
 
 
 async def tell(
-    db: Connection, shop: Shop, answering: Row, told: dict[int, dict[str, Any]], cleared: Collection[str]
+    db: Connection,
+    shop: Shop,
+    answering: Row,
+    told: dict[int, dict[str, Any]],
+    cleared: Collection[str],
+    *,
+    verified: tuple[str, bool] | None = None,
+    dropped: str | None = None,
 ) -> tuple[records.Profile, dict[str, Any]]:
     """Change what single records of a merged person were told.
 
@@ -287,6 +294,8 @@ async def tell(
         answering: the row of who answers for them, locked.
         told: by record, the profile fields that differ with their word: name to (value, word).
         cleared: fields that the person wants gone: every record forgets them.
+        verified: a mobile, and whether it is verified: in whichever records it stands.
+        dropped: a mobile that nobody holds any more: the records that show it forget it, and no other.
     Returns: the profile that all of them make now, and `told` for it.
     Raises: StartOver when the records are not that person's any more.
     """
@@ -297,15 +306,19 @@ async def tell(
     known = [_record(shop, row) for row in rows]
     changed = []
     for record, row in zip(known, rows, strict=True):
-        mine = told.get(record.id, {})
-        gone = [name for name in cleared if record.profile[name] not in (None, records.EMPTY[name])]
-        if not mine and not gone:
-            continue
+        before, mine = dict(record.profile), told.get(record.id, {})
         for name, (value, word) in mine.items():
             record.profile[name] = value
             record.told[name] = word
-        for name in gone:
-            record.profile[name] = records.EMPTY[name]
+        record.profile |= {name: records.EMPTY[name] for name in cleared}
+        if dropped is not None and record.profile["mobile"] == dropped:
+            record.profile["mobile"] = None
+        if record.profile["mobile"] != before["mobile"]:
+            record.profile["mobile_verified"] = False  # the one before says nothing about this one
+        if verified is not None and record.profile["mobile"] == verified[0]:
+            record.profile["mobile_verified"] = verified[1]
+        if not mine and record.profile == before:
+            continue
         sealed = records.seal_profile(_key(shop, row), record.profile)
         changed.append((record.id, record.told, *sealed))
     if changed:
