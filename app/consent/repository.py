@@ -105,6 +105,10 @@ REFUSALS = statement(
         select customer_id, reason, members from (
             select t.customer_id, c.members, case
                 when c.status is distinct from 'active' then 'customer_inactive'
+                when c.members > 1 and exists (
+                    select from customers m
+                    where m.shop_id = :shop_id and m.merged_into = t.customer_id and m.status <> 'active'
+                ) then 'customer_inactive'
                 when listed.kind is not null then 'suppressed'
                 when not cast(:marketing as boolean) then null
                 when own.state is null and every.state is null then 'no_consent'
