@@ -82,9 +82,10 @@ class Neighbourhood:
         return since
 
     def is_provisional(self, record: int) -> bool:
-        """Whether its person is known by nothing that names a person."""
+        """Whether its person is known, but by nothing that names a person."""
         members = set(self.clusters.members(record))
-        return all(row["kind"] in policy.PROVISIONAL for row in self.held if row["origin_customer_id"] in members)
+        kinds = {row["kind"] for row in self.held if row["origin_customer_id"] in members}
+        return bool(kinds) and kinds <= policy.PROVISIONAL  # whoever has lost all of theirs was somebody
 
     def kept_apart(self, one: int, other: int) -> str | None:
         """Whether someone decided that these two people are two, and how."""
