@@ -1,6 +1,5 @@
 """Create or find, change, look up: one engine for a single call, a batch, an order's customer and the façade."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -487,10 +486,9 @@ class _Wave:
             case.apart = self._too_many(case.extra, mine)
 
     def _is_someone_else(self, strangers: Sequence[_Claim], held: Sequence[Row]) -> bool:
-        """Whether who uses a device is not who was known on it: they show what that person has already."""
-        counted = Counter((row["kind"], row["scope"]) for row in held)
-        places = ((claim.identity.kind, claim.identity.scope) for claim in strangers)
-        return any(counted[place] >= policy.limit(self._settings, *place) for place in places)
+        """Whether who uses a device is not who was known on it: they show another of what that person has already."""
+        places = {(row["kind"], row["scope"]) for row in held}
+        return any((claim.identity.kind, claim.identity.scope) in places for claim in strangers)
 
     def _needs_a_look(self, case: _Case) -> bool:
         extra = case.extra
