@@ -555,6 +555,7 @@ class _Wave:
         for case in cases:
             for known in filter(None, (case.person, *case.found.values())):
                 known.owner = owners.get(known.origin, known.owner)
+        await self._look_closer(asked)  # together they may hold too much for what else is new
 
     def _why_apart(self, around: Neighbourhood, case: _Case, other: _Other) -> str | None:
         """Why two whom a write names as one stay two: None when they do not, empty when that is nobody's question."""
