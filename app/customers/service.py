@@ -643,13 +643,13 @@ class _Wave:
                 known = case.found.get(claim.key)
                 if known is None or known.last_seen_at is None or not case.is_mine(claim.key):
                     continue
-                holds = self._still_verified(known)
-                if claim.verified and not holds:
+                if claim.verified and not self._still_verified(known):
                     case.verified_now.add(claim.identity.value)
                     again.append((*claim.key, known.origin, self._moment))
                 elif self._moment - known.last_seen_at >= _SEEN_AGAIN:
-                    again.append((*claim.key, known.origin, known.verified_at if holds else None))
-        await repository.seen(self._db, self._shop.id, self._moment, again)
+                    again.append((*claim.key, known.origin, None))
+        heard_since = self._moment - timedelta(days=self._settings.silent_days)
+        await repository.seen(self._db, self._shop.id, self._moment, heard_since, again)
 
     async def change(self, cases: Sequence[_Case], outcomes: list[Outcome | None], *, also: Sequence[str] = ()) -> None:
         """Apply the fields that differ, and set the outcome of each known customer's row.
