@@ -262,6 +262,8 @@ async def resolve(db: Connection, shop: Shop, conflict_id: UUID, *, merging: boo
 
     Raises: ConflictNotFound; StartOver.
     """
+    if merging:
+        await repository.pass_gate(db, shop.id)  # whoever has passed it may want the pair's row
     conflict = await db.fetch_one(repository.GET_CONFLICT, shop_id=shop.id, id=conflict_id)
     if conflict is None:
         raise ConflictNotFound(field="conflict_id")
