@@ -144,7 +144,7 @@ UPDATE_STATS = statement(
     )
 )
 # The stats rows are locked, so nobody else writes these scores: what differs is what will have changed. A change of
-# tier is a row and a fact.
+# tier is a row and a fact; who was merged meanwhile has none.
 UPDATE_SCORES = statement(
     text(
         f"""
@@ -156,7 +156,7 @@ UPDATE_SCORES = statement(
             join customer_stats s on s.shop_id = :shop_id and s.customer_id = who.customer_id
                 and s.customer_id between :first_id and :last_id
             join customers c on c.shop_id = :shop_id and c.id = who.customer_id
-                and c.id between :first_id and :last_id
+                and c.id between :first_id and :last_id and c.merged_into is null
             left join run on true
         ),
         differing as materialized (
