@@ -742,12 +742,23 @@ class _Wave:
         theirs = [name for name in differing if name != "mobile_verified"]  # goes with its number
         given = {name: (after[name], word) for name in theirs if after[name] not in (None, EMPTY[name])}
         cleared = [name for name in theirs if name not in given and (name != "mobile" or dropped is None)]
+        # What the person's profile says already is this record's word too, and stays so if they are taken apart.
+        said = () if case.write.policy == "fill" else case.write.fields.keys() & COLUMNS.keys()
+        again = set(said) - set(differing) - {"mobile", "mobile_verified"}
+        given |= {name: (after[name], word) for name in again if after[name] not in (None, EMPTY[name])}
         verified = None
         if {"mobile", "mobile_verified"} & set(differing) and after["mobile"] is not None:
-            if after["mobile_verified"] or after["mobile"] == before["mobile"]:
-                verified = after["mobile"], after["mobile_verified"]
+            known = after["mobile_verified"] or after["mobile"] == before["mobile"]
+            verified = (after["mobile"], after["mobile_verified"]) if known else None
         after, told = await merging.tell(
-            self._db, self._shop, row, {case.person.origin: given}, cleared, verified=verified, dropped=dropped
+            self._db,
+            self._shop,
+            row,
+            {case.person.origin: given},
+            cleared,
+            again=again,
+            verified=verified,
+            dropped=dropped,
         )
         return after, told, sorted(name for name in COLUMNS if before[name] != after[name])
 

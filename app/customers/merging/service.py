@@ -288,6 +288,7 @@ async def tell(
     told: dict[int, dict[str, Any]],
     cleared: Collection[str],
     *,
+    again: Collection[str] = (),
     verified: tuple[str, bool] | None = None,
     dropped: str | None = None,
 ) -> tuple[records.Profile, dict[str, Any]]:
@@ -297,6 +298,7 @@ async def tell(
         answering: the row of who answers for them, locked.
         told: by record, the profile fields that differ with their word: name to (value, word).
         cleared: fields that the person wants gone: every record forgets them.
+        again: those of them that the person's profile says already: told only where the record itself says otherwise.
         verified: a mobile, and whether it is verified: in whichever records it stands.
         dropped: a mobile that nobody holds any more: the records that show it forget it, and no other.
     Returns: the profile that all of them make now, and `told` for it.
@@ -309,7 +311,12 @@ async def tell(
     known = [_record(shop, row) for row in rows]
     changed = []
     for record, row in zip(known, rows, strict=True):
-        before, mine = dict(record.profile), told.get(record.id, {})
+        before = dict(record.profile)
+        mine = {
+            name: said
+            for name, said in told.get(record.id, {}).items()
+            if name not in again or record.profile[name] != said[0]
+        }
         for name, (value, word) in mine.items():
             record.profile[name] = value
             record.told[name] = word
