@@ -84,7 +84,7 @@ class Model:
         return person, joined
 
     def told(self, labels: Iterable[Label], person: int, name: str | None) -> None:
-        """What a write tells of a record: the identities that nobody held, and a name if it is another than theirs or their person's."""
+        """What a write tells of a record: the identities that nobody held, and a name that it has no word of yet."""
         self.clock += 1
         for label in labels:
             self.holders.setdefault(label, person)

@@ -194,6 +194,33 @@ async def test_a_proof_that_comes_at_the_same_moment_is_kept(
     assert found["verified_at"] is not None
 
 
+async def test_pages_of_a_timeline_lose_nothing_that_two_records_have_from_the_same_moment(
+    api: Api, shop: Shop, rows: Rows
+) -> None:
+    a, b = await person(api, card(1), created_at=OLD), await person(api, card(2))
+    (tag,) = await rows(
+        "insert into tags (shop_id, name, created_at, updated_at) values ($1, 'tea', now(), now()) returning id",
+        shop.id,
+    )
+    await rows(
+        "insert into customer_tags (shop_id, customer_id, tag_id, origin_customer_id, source, actor, assigned_at) "
+        "select $1, one, $2, one, 'manual', '', '2026-01-01' from unnest($3::bigint[]) as one returning 1",
+        shop.id,
+        tag["id"],
+        [a["id"], b["id"]],
+    )
+    await merge(api, a, b)
+    query: Json = {"kind": "tag", "limit": 1}
+    found = []
+    while True:
+        page = (await api.get(f"/v1/customers/{a['id']}/timeline", params=query)).json()
+        found += page["items"]
+        if not page["next_cursor"]:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert len(found) == 2
+
+
 # ---- Figures, while others are at work
 
 
