@@ -278,10 +278,10 @@ async def drop_identity(db: Connection, shop: Shop, customer_id: int, identity: 
     )
     if not dropped:
         raise IdentityNotFound(field="identity")
-    dropped = identity.value if identity.kind == "mobile" else None
+    mobile = identity.value if identity.kind == "mobile" else None
     wave = _Wave(db, shop, CustomerIds(), source)
     known = (await wave.named([owner]))[owner]
-    case = _Case(0, Write([], customer_id=owner, dropped_mobile=dropped), [], {}, person=known)
+    case = _Case(0, Write([], customer_id=owner, dropped_mobile=mobile), [], {}, person=known)
     await wave.change([case], [None], also=("identities",))
     return (await merging.settle(db, shop, [owner]))[owner] if len(around.rows) > 1 else owner
 
