@@ -105,7 +105,13 @@ REMOVE_SOME: Final = {
     for column in KINDS
 }
 
-# A value is written where it differs from what the customer's newest row says; null removes all of theirs.
+
+def _values_of(alias: str) -> str:
+    return ", ".join(f"{alias}.{column}" for column in KINDS)
+
+
+# A value is written where it differs from what the customer's newest row says, or the record's own; null removes all of
+# theirs.
 PUT = statement(
     text(
         f"""
@@ -129,16 +135,25 @@ PUT = statement(
             select :shop_id, t.origin_customer_id, t.name, t.customer_id,
                    {", ".join(f"t.{column}" for column in ("sealed_value", *KINDS))},
                    cast(:moment as timestamptz), t.source
-            from told t left join newest n on n.customer_id = t.customer_id and n.name = t.name
+            from told t
+            left join customer_attributes o
+                on o.shop_id = :shop_id and o.origin_customer_id = t.origin_customer_id and o.name = t.name
+            left join newest n on n.customer_id = t.customer_id and n.name = t.name
             where num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 1
-                and ({", ".join(f"t.{column}" for column in KINDS)})
-                    is distinct from ({", ".join(f"n.{column}" for column in KINDS)})
+                and (({_values_of("t")}) is distinct from ({_values_of("n")})
+                    or ({_values_of("t")}) is distinct from ({_values_of("o")}))
             order by t.origin_customer_id, t.name
             on conflict (shop_id, origin_customer_id, name) do update set
                 {", ".join(f"{column} = excluded.{column}" for column in ("sealed_value", *KINDS, "told_at", "source"))}
             returning kept.customer_id, kept.name
         )
-        select customer_id, name from removed union select customer_id, name from written
+        select customer_id, name from removed
+        union
+        select w.customer_id, w.name
+        from written w
+        join told t on t.customer_id = w.customer_id and t.name = w.name
+        left join newest n on n.customer_id = w.customer_id and n.name = w.name
+        where ({_values_of("t")}) is distinct from ({_values_of("n")})
         """  # noqa: S608 column names of our own
     )
 )

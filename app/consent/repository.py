@@ -26,13 +26,13 @@ ADD = statement(
     )
 )
 # Of a merged person the strictest word counts: a withdrawal `x` of one record stands against grants of the others,
-# until one is given after they were merged. `wider`: which grants lift it.
+# until one is given after they were merged, and not only told after it. `wider`: which grants lift it.
 _STANDS: Final = """
     c.members > 1 and x.state = 'withdrawn' and not exists (
         select from consents g
         where g.shop_id = x.shop_id and g.customer_id = x.customer_id and g.purpose = x.purpose and {wider}
             and g.state = 'granted' and (g.occurred_at, g.id) > (x.occurred_at, x.id)
-            and (g.origin_customer_id = x.origin_customer_id or g.recorded_at >= c.merged_at)
+            and (g.origin_customer_id = x.origin_customer_id or least(g.occurred_at, g.recorded_at) >= c.merged_at)
     )
 """
 CURRENT = statement(
@@ -105,6 +105,10 @@ REFUSALS = statement(
         select customer_id, reason, members from (
             select t.customer_id, c.members, case
                 when c.status is distinct from 'active' then 'customer_inactive'
+                when c.members > 1 and exists (
+                    select from customers m
+                    where m.shop_id = :shop_id and m.merged_into = t.customer_id and m.status <> 'active'
+                ) then 'customer_inactive'
                 when listed.kind is not null then 'suppressed'
                 when not cast(:marketing as boolean) then null
                 when own.state is null and every.state is null then 'no_consent'

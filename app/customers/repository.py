@@ -126,8 +126,9 @@ NAMED = statement(
         """
     )
 )
-# Seen again on another day, verified, or silent for so long that it must be verified again. First the people, then
-# what they are known by: as merges take them.
+# Seen again on another day, verified, or silent for so long that it must be verified again: judged by the row as it is
+# now, so that a proof that comes at the same moment stays. First the people, then what they are known by: as merges
+# take them.
 SEEN = statement(
     text(
         """
@@ -143,7 +144,11 @@ SEEN = statement(
             join identities i on i.shop_id = :shop_id and i.kind = t.kind and i.value_hash = t.value_hash
             order by i.kind, i.value_hash for update of i
         )
-        update identities i set last_seen_at = :moment, verified_at = found.verified_at
+        update identities i set
+            last_seen_at = greatest(i.last_seen_at, cast(:moment as timestamptz)),
+            verified_at = coalesce(
+                found.verified_at, case when i.last_seen_at >= cast(:heard_since as timestamptz) then i.verified_at end
+            )
         from found where i.shop_id = :shop_id and i.kind = found.kind and i.value_hash = found.value_hash
         """
     )
@@ -309,10 +314,16 @@ async def named(db: Connection, shop_id: int, ids: Sequence[int]) -> list[Row]:
     return await db.fetch(NAMED, shop_id=shop_id, ids=list(ids))
 
 
-async def seen(db: Connection, shop_id: int, moment: datetime, again: Rows) -> None:
-    """Identities (rows of SEEN_ARRAYS) were seen now, and count as verified since then."""
+async def seen(db: Connection, shop_id: int, moment: datetime, heard_since: datetime, again: Rows) -> None:
+    """Identities (rows of SEEN_ARRAYS) were seen now.
+
+    Args:
+        heard_since: one that was silent before must be verified again; others stay as they are where `verified_at` is
+            None.
+    """
     if again:
-        await db.execute(SEEN, shop_id=shop_id, moment=moment, **columns(SEEN_ARRAYS, again))
+        values = columns(SEEN_ARRAYS, again)
+        await db.execute(SEEN, shop_id=shop_id, moment=moment, heard_since=heard_since, **values)
 
 
 async def owners_of(db: Connection, shop_id: int, ids: Sequence[int]) -> dict[int, int]:

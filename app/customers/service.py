@@ -1,6 +1,5 @@
 """Create or find, change, look up: one engine for a single call, a batch, an order's customer and the façade."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -50,7 +49,8 @@ class Write:
     `fields` holds only what was sent; None clears. A `mobile` among them is one of the identities: the one to show.
     `customer_id` names the customer when the caller already knows. `told` is added to the data of the event that tells
     of a change, so that the caller knows its own again. `keeps_mobile`: the mobile that is shown stays, and one among
-    the identities is only held. `policy`: what becomes of a customer who is there.
+    the identities is only held. `policy`: what becomes of a customer who is there. `dropped_mobile`: one that nobody
+    holds any more, and that is shown no more where it was.
     """
 
     identities: Sequence[IdentityWrite]
@@ -61,6 +61,7 @@ class Write:
     keeps_mobile: bool = False
     attributes: Told | None = None
     policy: Policy = "overwrite"
+    dropped_mobile: str | None = None
 
     def verifies(self, identity: IdentityWrite) -> bool:
         """Whether the sender has proof that the identity is this person's."""
@@ -283,11 +284,10 @@ async def drop_identity(db: Connection, shop: Shop, customer_id: int, identity: 
     )
     if not dropped:
         raise IdentityNotFound(field="identity")
-    shown = (await get(db, shop, owner)).mobile
-    fields = {"mobile": None} if identity.kind == "mobile" and shown == identity.value else {}
+    mobile = identity.value if identity.kind == "mobile" else None
     wave = _Wave(db, shop, CustomerIds(), source)
     known = (await wave.named([owner]))[owner]
-    case = _Case(0, Write([], fields, customer_id=owner), [], {}, person=known)
+    case = _Case(0, Write([], customer_id=owner, dropped_mobile=mobile), [], {}, person=known)
     await wave.change([case], [None], also=("identities",))
     return (await merging.settle(db, shop, [owner]))[owner] if len(around.rows) > 1 else owner
 
@@ -505,10 +505,9 @@ class _Wave:
             case.apart = self._too_many(case.extra, mine)
 
     def _is_someone_else(self, strangers: Sequence[_Claim], held: Sequence[Row]) -> bool:
-        """Whether who uses a device is not who was known on it: they show what that person has already."""
-        counted = Counter((row["kind"], row["scope"]) for row in held)
-        places = ((claim.identity.kind, claim.identity.scope) for claim in strangers)
-        return any(counted[place] >= policy.limit(self._settings, *place) for place in places)
+        """Whether who uses a device is not who was known on it: they show another of what that person has already."""
+        places = {(row["kind"], row["scope"]) for row in held}
+        return any((claim.identity.kind, claim.identity.scope) in places for claim in strangers)
 
     def _needs_a_look(self, case: _Case) -> bool:
         extra = case.extra
@@ -576,14 +575,16 @@ class _Wave:
 
     async def _join(self, cases: Sequence[_Case]) -> None:
         """Make one person of those whom a write names together, where the policy lets it."""
-        around = await self._judge([case for case in cases if case.joins], merging.lock)
-        edges = [edge for case in cases for edge in case.joins]
+        joining = [case for case in cases if case.joins]
+        around = await self._judge(joining, merging.lock)
+        edges = [edge for case in joining for edge in case.joins]
         if around is None or not edges:
             return
         owners, _ = await merging.join(self._db, self._shop, around, edges, self._source)
         for case in cases:
             for known in filter(None, (case.person, *case.found.values())):
                 known.owner = owners.get(known.origin, known.owner)
+        await self._look_closer(joining)  # together they may hold too much for what else is new
 
     def _why_apart(self, around: Neighbourhood, case: _Case, other: _Other) -> str | None:
         """Why two whom a write names as one stay two: None when they do not, empty when that is nobody's question."""
@@ -675,9 +676,9 @@ class _Wave:
                     case.verified_now |= {claim.identity.value}
                     again.append((*claim.key, known.origin, self._moment))
                 elif known.last_seen_at <= long_ago:
-                    verified_at = known.verified_at if self._still_verified(known) else None
-                    again.append((*claim.key, known.origin, verified_at))
-        await repository.seen(self._db, self._shop.id, self._moment, again)
+                    again.append((*claim.key, known.origin, None))
+        heard_since = self._moment - timedelta(days=self._settings.silent_days)
+        await repository.seen(self._db, self._shop.id, self._moment, heard_since, again)
 
     async def change(self, cases: Sequence[_Case], outcomes: list[Outcome | None], *, also: Sequence[str] = ()) -> None:
         """Apply the fields that differ, and set the outcome of each known customer's row.
@@ -751,7 +752,14 @@ class _Wave:
         fields = ({"mobile": before["mobile"]} if keeps else {}) | case.write.fields
         if case.write.policy == "fill":
             fields |= {name: value for name, value in before.items() if value != EMPTY[name]}
+        dropped = case.write.dropped_mobile
+        if dropped is not None and before["mobile"] == dropped:
+            fields["mobile"] = None
         after = _apply(before, fields, case.extra)
+        named = {claim.identity.value for claim in case.claims if claim.identity.kind == "mobile"}
+        if "mobile_verified" in fields and named and after["mobile"] not in named:
+            # Said of a number that is held, and not of the one that is shown.
+            after["mobile_verified"] = before["mobile_verified"] and after["mobile"] == before["mobile"]
         if after["mobile"] in case.verified_now and "mobile_verified" not in fields:
             after["mobile_verified"] = True
         differing = sorted(name for name in COLUMNS if before[name] != after[name])
@@ -760,9 +768,27 @@ class _Wave:
             if case.person.origin != row["id"]:
                 raise StartOver  # taken apart meanwhile
             return after, row["told"] | dict.fromkeys(differing, word), differing
-        given = {name: (after[name], word) for name in differing if after[name] not in (None, EMPTY[name])}
-        cleared = [name for name in differing if name not in given]
-        after, told = await merging.tell(self._db, self._shop, row, {case.person.origin: given}, cleared)
+        theirs = [name for name in differing if name != "mobile_verified"]  # goes with its number
+        given = {name: (after[name], word) for name in theirs if after[name] not in (None, EMPTY[name])}
+        cleared = [name for name in theirs if name not in given and (name != "mobile" or dropped is None)]
+        # What the person's profile says already is this record's word too, and stays so if they are taken apart.
+        said = () if case.write.policy == "fill" else case.write.fields.keys() & COLUMNS.keys()
+        again = set(said) - set(differing) - {"mobile", "mobile_verified"}
+        given |= {name: (after[name], word) for name in again if after[name] not in (None, EMPTY[name])}
+        verified = None
+        if {"mobile", "mobile_verified"} & set(differing) and after["mobile"] is not None:
+            known = after["mobile_verified"] or after["mobile"] == before["mobile"]
+            verified = (after["mobile"], after["mobile_verified"]) if known else None
+        after, told = await merging.tell(
+            self._db,
+            self._shop,
+            row,
+            {case.person.origin: given},
+            cleared,
+            again=again,
+            verified=verified,
+            dropped=dropped,
+        )
         return after, told, sorted(name for name in COLUMNS if before[name] != after[name])
 
     async def _keep_conflicts(self, cases: Sequence[_Case], outcomes: list[Outcome | None]) -> None:

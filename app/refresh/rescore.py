@@ -67,6 +67,9 @@ async def run(lease: jobs.Lease) -> dict[str, Any]:
             if not chunk:
                 break
             after, done = chunk[-1], done + len(chunk)
+        if as_of is None and phase == 0:
+            # Whoever was merged while their chunk was measured: a refresh may have looked before it was done.
+            await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
         phase, after = phase + 1, 0
     return {"run_id": str(run_id), "as_of": yardstick.as_of.isoformat(), "customers": count}
 

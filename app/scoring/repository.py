@@ -53,7 +53,12 @@ ADD_STATS = statement(
         f"""
         with {_WHO}, {FACTS}, added as (
             insert into customer_stats (shop_id, customer_id, {_STATS})
-            select :shop_id, customer_id, {_STATS} from facts order by customer_id
+            select :shop_id, customer_id, {_STATS} from facts
+            where not exists (
+                select from customers c
+                where c.shop_id = :shop_id and c.id = facts.customer_id and c.merged_into is not null
+            )
+            order by customer_id
             on conflict do nothing returning 1
         )
         select count(*) from added
@@ -77,12 +82,19 @@ FORGET = statement(
             delete from customer_stats s using customers c
             where s.shop_id = :shop_id and c.shop_id = :shop_id and c.id = s.customer_id and c.merged_into is not null
                 and (cast(:customer_ids as bigint[]) is null or s.customer_id = any(cast(:customer_ids as bigint[])))
-            returning s.customer_id
-        ),
-        unscored as (
-            delete from customer_scores k using gone where k.shop_id = :shop_id and k.customer_id = gone.customer_id
+            returning 1
         )
         select count(*) from gone
+        """
+    )
+)
+# After the stats, which are the mutex: scores that another pass wrote until it let them go are seen here.
+FORGET_SCORES = statement(
+    text(
+        """
+        delete from customer_scores k using customers c
+        where k.shop_id = :shop_id and c.shop_id = :shop_id and c.id = k.customer_id and c.merged_into is not null
+            and (cast(:customer_ids as bigint[]) is null or k.customer_id = any(cast(:customer_ids as bigint[])))
         """
     )
 )
@@ -144,7 +156,7 @@ UPDATE_STATS = statement(
     )
 )
 # The stats rows are locked, so nobody else writes these scores: what differs is what will have changed. A change of
-# tier is a row and a fact.
+# tier is a row and a fact; who was merged meanwhile has none.
 UPDATE_SCORES = statement(
     text(
         f"""
@@ -156,7 +168,7 @@ UPDATE_SCORES = statement(
             join customer_stats s on s.shop_id = :shop_id and s.customer_id = who.customer_id
                 and s.customer_id between :first_id and :last_id
             join customers c on c.shop_id = :shop_id and c.id = who.customer_id
-                and c.id between :first_id and :last_id
+                and c.id between :first_id and :last_id and c.merged_into is null
             left join run on true
         ),
         differing as materialized (
@@ -346,9 +358,9 @@ async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int]
 
 async def forget_merged(db: Connection, shop_id: int, customer_ids: Sequence[int] | None = None) -> None:
     """Take away the stats and scores of who is merged into another; of anybody in the shop, where nobody is named."""
-    gone = await db.fetch_value(
-        FORGET, shop_id=shop_id, customer_ids=None if customer_ids is None else list(customer_ids)
-    )
+    who = {"shop_id": shop_id, "customer_ids": None if customer_ids is None else list(customer_ids)}
+    gone = await db.fetch_value(FORGET, **who)
+    await db.execute(FORGET_SCORES, **who)
     await _count_in(db, shop_id, -gone)
 
 

@@ -58,7 +58,7 @@ async def _send_due(db: Connection, shop: Shop) -> int:
     # Read after the lock: a consent withdrawn before it is seen, and one withdrawn later is asked for at delivery.
     reasons = await service.refused(db, shop.id, [(touch, requests[touch["request_id"]]) for touch in due])
     twice = await repository.meant_for_one(db, shop.id, [touch["id"] for touch in due if touch["id"] not in reasons])
-    reasons |= dict.fromkeys(twice, "same_person")
+    reasons |= dict.fromkeys(twice, service.SAME_PERSON)
     moment = clock.now()
     await db.execute(
         repository.DECIDE,

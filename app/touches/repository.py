@@ -116,6 +116,19 @@ MEANT_FOR_ONE = statement(
         """
     )
 )
+# Asked before each attempt: one that failed, and was left behind by one that reached the person.
+REACHED_ALREADY = statement(
+    text(
+        """
+        select t.id from touches t
+        where t.shop_id = :shop_id and t.id = any(cast(:ids as uuid[])) and exists (
+            select from touches o
+            where o.shop_id = t.shop_id and o.customer_id = t.customer_id and o.request_id = t.request_id
+                and o.id <> t.id and o.state = 'delivered'
+        )
+        """
+    )
+)
 # The array beside the join, here and below: where statistics are missing, it is what keeps the plan on the index.
 DECIDE = statement(
     text(
@@ -243,6 +256,11 @@ async def plan(
 async def meant_for_one(db: Connection, shop_id: int, touch_ids: Sequence[UUID]) -> set[UUID]:
     """Which of these planned touches are a second one to the same person for the same request."""
     return {row["id"] for row in await db.fetch(MEANT_FOR_ONE, shop_id=shop_id, ids=list(touch_ids))}
+
+
+async def reached_already(db: Connection, shop_id: int, touch_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these touches would be a second one to a person whom another of the same request has reached."""
+    return {row["id"] for row in await db.fetch(REACHED_ALREADY, shop_id=shop_id, ids=list(touch_ids))}
 
 
 async def get(db: Connection, shop_id: int, touch_id: UUID) -> Row | None:

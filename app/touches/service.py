@@ -22,6 +22,7 @@ from app.touches.schemas import TouchRequestWrite
 
 PLANNING: Final = "plan_touches"
 MARKETING: Final = "marketing"
+SAME_PERSON: Final = "same_person"
 MESSAGE_LIMIT: Final = 20_000  # a variable may be used often, and everyone in the audience gets a copy
 
 
@@ -72,7 +73,9 @@ async def still_allowed(db: Connection, shop_id: int, touch_ids: Sequence[UUID])
     if not touch_ids:
         return {}
     rows = await db.fetch(repository.ASKED_BY, shop_id=shop_id, ids=list(touch_ids))
-    return await refused(db, shop_id, [(row, row) for row in rows])
+    reasons = await refused(db, shop_id, [(row, row) for row in rows])
+    twice = await repository.reached_already(db, shop_id, [row["id"] for row in rows if row["id"] not in reasons])
+    return reasons | dict.fromkeys(twice, SAME_PERSON)
 
 
 async def refused(

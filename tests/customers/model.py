@@ -84,11 +84,12 @@ class Model:
         return person, joined
 
     def told(self, labels: Iterable[Label], person: int, name: str | None) -> None:
-        """What a write tells of a record: the identities that nobody held, and a name if it is another."""
+        """What a write tells of a record: the identities that nobody held, and a name that it has no word of yet."""
         self.clock += 1
         for label in labels:
             self.holders.setdefault(label, person)
-        if name is not None and name != self.name(person):
+        known = {self.name(person)} & set(self.records[person].names.values())
+        if name is not None and name not in known:
             self.records[person].names = {self.clock: name}
 
     def mine(self, labels: Iterable[Label], person: int) -> int:

@@ -82,9 +82,10 @@ class Neighbourhood:
         return since
 
     def is_provisional(self, record: int) -> bool:
-        """Whether its person is known by nothing that names a person."""
+        """Whether its person is known, but by nothing that names a person."""
         members = set(self.clusters.members(record))
-        return all(row["kind"] in policy.PROVISIONAL for row in self.held if row["origin_customer_id"] in members)
+        kinds = {row["kind"] for row in self.held if row["origin_customer_id"] in members}
+        return bool(kinds) and kinds <= policy.PROVISIONAL  # whoever has lost all of theirs was somebody
 
     def kept_apart(self, one: int, other: int) -> str | None:
         """Whether someone decided that these two people are two, and how."""
@@ -273,6 +274,8 @@ async def resolve(db: Connection, shop: Shop, conflict_id: UUID, *, merging: boo
 
     Raises: ConflictNotFound; StartOver.
     """
+    if merging:
+        await repository.pass_gate(db, shop.id)  # whoever has passed it may want the pair's row
     conflict = await db.fetch_one(repository.GET_CONFLICT, shop_id=shop.id, id=conflict_id)
     if conflict is None:
         raise ConflictNotFound(field="conflict_id")
@@ -291,7 +294,15 @@ async def resolve(db: Connection, shop: Shop, conflict_id: UUID, *, merging: boo
 
 
 async def tell(
-    db: Connection, shop: Shop, answering: Row, told: dict[int, dict[str, Any]], cleared: Collection[str]
+    db: Connection,
+    shop: Shop,
+    answering: Row,
+    told: dict[int, dict[str, Any]],
+    cleared: Collection[str],
+    *,
+    again: Collection[str] = (),
+    verified: tuple[str, bool] | None = None,
+    dropped: str | None = None,
 ) -> tuple[records.Profile, dict[str, Any]]:
     """Change what single records of a merged person were told.
 
@@ -299,6 +310,9 @@ async def tell(
         answering: the row of who answers for them, locked.
         told: by record, the profile fields that differ with their word: name to (value, word).
         cleared: fields that the person wants gone: every record forgets them.
+        again: those of them that the person's profile says already: told only where the record itself says otherwise.
+        verified: a mobile, and whether it is verified: in whichever records it stands.
+        dropped: a mobile that nobody holds any more: the records that show it forget it, and no other.
     Returns: the profile that all of them make now, and `told` for it.
     Raises: StartOver when the records are not that person's any more.
     """
@@ -309,15 +323,24 @@ async def tell(
     known = [_record(shop, row) for row in rows]
     changed = []
     for record, row in zip(known, rows, strict=True):
-        mine = told.get(record.id, {})
-        gone = [name for name in cleared if record.profile[name] not in (None, records.EMPTY[name])]
-        if not mine and not gone:
-            continue
+        before = dict(record.profile)
+        mine = {
+            name: said
+            for name, said in told.get(record.id, {}).items()
+            if name not in again or record.profile[name] != said[0]
+        }
         for name, (value, word) in mine.items():
             record.profile[name] = value
             record.told[name] = word
-        for name in gone:
-            record.profile[name] = records.EMPTY[name]
+        record.profile |= {name: records.EMPTY[name] for name in cleared}
+        if dropped is not None and record.profile["mobile"] == dropped:
+            record.profile["mobile"] = None
+        if record.profile["mobile"] != before["mobile"]:
+            record.profile["mobile_verified"] = False  # the one before says nothing about this one
+        if verified is not None and record.profile["mobile"] == verified[0]:
+            record.profile["mobile_verified"] = verified[1]
+        if not mine and record.profile == before:
+            continue
         sealed = records.seal_profile(_key(shop, row), record.profile)
         changed.append((record.id, record.told, *sealed))
     if changed:
