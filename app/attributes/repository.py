@@ -17,6 +17,7 @@ VALUE_ARRAYS: Final = {
     "origin_customer_id": "bigint",
     "name": "text",
     "source": "text",
+    "fills": "boolean",
     "sealed_value": "bytea",
     **KINDS,
 }
@@ -105,7 +106,8 @@ REMOVE_SOME: Final = {
     for column in KINDS
 }
 
-# A value is written where it differs from what the customer's newest row says; null removes all of theirs.
+# A value is written where it differs from what the customer's newest row says; null removes all of theirs. One that
+# only fills is written where there is none.
 PUT = statement(
     text(
         f"""
@@ -120,7 +122,7 @@ PUT = statement(
         removed as (
             delete from customer_attributes a using told t
             where a.shop_id = :shop_id and a.customer_id = t.customer_id and a.name = t.name
-                and num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 0
+                and num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 0 and not t.fills
             returning a.customer_id, a.name
         ),
         written as (
@@ -131,6 +133,7 @@ PUT = statement(
                    cast(:moment as timestamptz), t.source
             from told t left join newest n on n.customer_id = t.customer_id and n.name = t.name
             where num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 1
+                and (n.name is null or not t.fills)
                 and ({", ".join(f"t.{column}" for column in KINDS)})
                     is distinct from ({", ".join(f"n.{column}" for column in KINDS)})
             order by t.origin_customer_id, t.name
