@@ -106,8 +106,9 @@ REMOVE_SOME: Final = {
     for column in KINDS
 }
 
-# A value is written where it differs from what the customer's newest row says; null removes all of theirs. One that
-# only fills is written where there is none.
+# A value is written where it differs from what the customer's newest row says, or from what came in for the same record:
+# a word that both halves of a merged person say stays with both when they are taken apart. Null removes all of theirs.
+# One that only fills is written where there is none.
 PUT = statement(
     text(
         f"""
@@ -131,17 +132,26 @@ PUT = statement(
             select :shop_id, t.origin_customer_id, t.name, t.customer_id,
                    {", ".join(f"t.{column}" for column in ("sealed_value", *KINDS))},
                    cast(:moment as timestamptz), t.source
-            from told t left join newest n on n.customer_id = t.customer_id and n.name = t.name
+            from told t
+            left join newest n on n.customer_id = t.customer_id and n.name = t.name
+            left join customer_attributes o
+                on o.shop_id = :shop_id and o.origin_customer_id = t.origin_customer_id and o.name = t.name
             where num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 1
                 and (n.name is null or not t.fills)
-                and ({", ".join(f"t.{column}" for column in KINDS)})
-                    is distinct from ({", ".join(f"n.{column}" for column in KINDS)})
+                and (({", ".join(f"t.{column}" for column in KINDS)})
+                        is distinct from ({", ".join(f"n.{column}" for column in KINDS)})
+                    or ({", ".join(f"t.{column}" for column in KINDS)})
+                        is distinct from ({", ".join(f"o.{column}" for column in KINDS)}))
             order by t.origin_customer_id, t.name
             on conflict (shop_id, origin_customer_id, name) do update set
                 {", ".join(f"{column} = excluded.{column}" for column in ("sealed_value", *KINDS, "told_at", "source"))}
-            returning kept.customer_id, kept.name
+            returning kept.customer_id, kept.name, {", ".join(f"kept.{column}" for column in KINDS)}
         )
-        select customer_id, name from removed union select customer_id, name from written
+        select customer_id, name from removed
+        union
+        select w.customer_id, w.name from written w left join newest n using (customer_id, name)
+        where ({", ".join(f"w.{column}" for column in KINDS)})
+            is distinct from ({", ".join(f"n.{column}" for column in KINDS)})
         """  # noqa: S608 column names of our own
     )
 )
