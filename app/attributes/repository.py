@@ -106,7 +106,7 @@ REMOVE_SOME: Final = {
     for column in KINDS
 }
 
-# A value is written where it differs from what the customer's newest row says, or from what came in for the same record:
+# A value is written where it differs from what the customer's newest row says, or from what came in for that record:
 # a word that both halves of a merged person say stays with both when they are taken apart. Null removes all of theirs.
 # One that only fills is written where there is none.
 PUT = statement(
