@@ -146,6 +146,9 @@ class Gate:
         done = False
 
         async def attempt(call: Call) -> Response:
+            nonlocal done
+            done = False  # what an attempt did that lost a race is undone
+
             async def carry_out() -> Response:
                 nonlocal done
                 done = True

@@ -17,6 +17,7 @@ VALUE_ARRAYS: Final = {
     "origin_customer_id": "bigint",
     "name": "text",
     "source": "text",
+    "fills": "boolean",
     "sealed_value": "bytea",
     **KINDS,
 }
@@ -110,8 +111,9 @@ def _values_of(alias: str) -> str:
     return ", ".join(f"{alias}.{column}" for column in KINDS)
 
 
-# A value is written where it differs from what the customer's newest row says, or the record's own; null removes all of
-# theirs.
+# A value is written where it differs from what the customer's newest row says, or from what came in for that record:
+# a word that both halves of a merged person say stays with both when they are taken apart. Null removes all of theirs.
+# One that only fills is written where there is none.
 PUT = statement(
     text(
         f"""
@@ -126,7 +128,7 @@ PUT = statement(
         removed as (
             delete from customer_attributes a using told t
             where a.shop_id = :shop_id and a.customer_id = t.customer_id and a.name = t.name
-                and num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 0
+                and num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 0 and not t.fills
             returning a.customer_id, a.name
         ),
         written as (
@@ -140,12 +142,13 @@ PUT = statement(
                 on o.shop_id = :shop_id and o.origin_customer_id = t.origin_customer_id and o.name = t.name
             left join newest n on n.customer_id = t.customer_id and n.name = t.name
             where num_nonnulls({", ".join(f"t.{column}" for column in KINDS)}) = 1
+                and (n.name is null or not t.fills)
                 and (({_values_of("t")}) is distinct from ({_values_of("n")})
                     or ({_values_of("t")}) is distinct from ({_values_of("o")}))
             order by t.origin_customer_id, t.name
             on conflict (shop_id, origin_customer_id, name) do update set
                 {", ".join(f"{column} = excluded.{column}" for column in ("sealed_value", *KINDS, "told_at", "source"))}
-            returning kept.customer_id, kept.name
+            returning kept.customer_id, kept.name, {", ".join(f"kept.{column}" for column in KINDS)}
         )
         select customer_id, name from removed
         union

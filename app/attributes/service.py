@@ -35,10 +35,14 @@ _REMOVE_LIMIT: Final = 5_000
 
 @dataclass(slots=True)
 class Told:
-    """What one write says of a customer's attributes: name to value, None removes. `check` fits the values."""
+    """What one write says of a customer's attributes: name to value, None removes. `check` fits the values.
+
+    `fills`: what the customer has stays, and only what they lack is written.
+    """
 
     given: Mapping[str, Any]
     source: str
+    fills: bool = False
     fitted: list[tuple[Declared, Plain | None]] = field(default_factory=list)
 
 
@@ -151,7 +155,7 @@ async def put(
     Returns: by customer, the names whose value is another now.
     """
     rows = [
-        _row(shop, person, told.source, declared, value)
+        _row(shop, person, told, declared, value)
         for person, told in people
         if told is not None
         for declared, value in told.fitted
@@ -181,7 +185,7 @@ def _unfit(shop: Shop, told: Told, declared: Mapping[str, Declared]) -> AppError
     return None
 
 
-def _row(shop: Shop, person: Person, source: str, declared: Declared, value: Plain | None) -> tuple[Any, ...]:
+def _row(shop: Shop, person: Person, told: Told, declared: Declared, value: Plain | None) -> tuple[Any, ...]:
     """A row of VALUE_ARRAYS."""
     kept: dict[str, Any] = dict.fromkeys(KINDS)
     sealed = None
@@ -189,7 +193,7 @@ def _row(shop: Shop, person: Person, source: str, declared: Declared, value: Pla
         kept[declared.column] = _hash(shop, declared, value) if declared.sealed else value
         if declared.sealed:
             sealed = person.key().seal(_place(declared.name), values.written(value))
-    return (person.customer_id, person.origin, declared.name, source, sealed, *kept.values())
+    return (person.customer_id, person.origin, declared.name, told.source, told.fills, sealed, *kept.values())
 
 
 def _hash(shop: Shop, declared: Declared, value: Plain) -> bytes:

@@ -19,6 +19,7 @@ from app.core import clock
 from app.core.db import Connection, Row, Statement, statement
 from app.core.errors import DatabaseUnavailable, NotFound
 from app.core.ids import new_id
+from app.core.races import RETRIABLE
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +69,8 @@ PROGRESS = statement(
     text(
         """
         update queued_jobs set
-            done = :done, total = :total, arguments = arguments || :resume, crashes = 0,
+            done = :done, total = :total, arguments = arguments || :resume,
+            crashes = case when cast(:further as boolean) then 0 else crashes end,
             lease_until = now() + make_interval(secs => :lease_seconds),
             due_at = now() + make_interval(secs => :lease_seconds)
         where shop_id = :shop_id and id = :id and attempt = :attempt and state = 'running'
@@ -140,8 +142,14 @@ class Lease:
         async with self.entry.database.transaction(self.shop_id) as db:
             await self.report_in(db, done, total, resume)
 
-    async def report_in(self, db: Connection, done: int, total: int | None, resume: dict[str, Any]) -> None:
-        """The same inside the step's own transaction, so that a stale worker's step rolls back. Raises LeaseLost."""
+    async def report_in(
+        self, db: Connection, done: int, total: int | None, resume: dict[str, Any], *, further: bool = True
+    ) -> None:
+        """The same inside the step's own transaction, so that a stale worker's step rolls back. Raises LeaseLost.
+
+        Args:
+            further: False while a job only comes back to where a dead worker was: its crashes are not forgotten then.
+        """
         kept = await db.fetch_value(
             PROGRESS,
             shop_id=self.shop_id,
@@ -150,6 +158,7 @@ class Lease:
             done=done,
             total=total,
             resume=resume,
+            further=further,
             lease_seconds=self.seconds,
         )
         if kept is None:
@@ -238,7 +247,7 @@ async def run_due(entry: Entry, shop_id: int, handlers: Mapping[str, Handler], *
     except LeaseLost:
         log.warning("job_lease_lost", job_id=str(row["id"]))
         return 1
-    except DatabaseUnavailable:
+    except (DatabaseUnavailable, *RETRIABLE):
         raise  # nobody's fault: the lease runs out, and the job goes on from where it was
     except Exception as error:
         log.exception("job_failed", job_id=str(row["id"]), kind=row["kind"])

@@ -14,6 +14,7 @@ from app.changes.jobs import Lease, LeaseLost, Paused
 from app.core import clock
 from app.core.db import Connection, Row
 from app.core.errors import DatabaseUnavailable
+from app.core.races import RETRIABLE
 from app.exports import kinds, lines, repository, service
 from app.exports.schemas import ExportFilters
 
@@ -33,7 +34,7 @@ async def run(lease: Lease, *, keep_hours: float) -> dict[str, Any]:
         while (ended := await in_shop(lease.entry, lease.shop_id, step)) is None:
             if time.monotonic() - begun > TURN_SECONDS:
                 raise Paused
-    except (Paused, LeaseLost, DatabaseUnavailable):
+    except (Paused, LeaseLost, DatabaseUnavailable, *RETRIABLE):
         raise
     except Exception:
         async with lease.entry.database.transaction(lease.shop_id) as db:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import TypeAdapter
 
+from app.attributes.service import Told
 from app.customers.schemas import CustomerCreate, IdentityWrite
 from app.customers.service import Write
 from app.imports import identities
@@ -78,7 +79,10 @@ def read_customers(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
 def to_write(line: int, payload: Payload, asked: Asked) -> Write:
     """What the customers room takes, from a payload in the form of the calls. Raises RowRefused."""
     body = checked(_BODY, line, payload)
-    return _write(line, body.identities, body.given(), body.created_at, asked)
+    write = _write(line, body.identities, body.given(), body.created_at, asked)
+    if body.attributes:
+        write.attributes = Told(body.attributes, asked.actor, fills=asked.policy == "fill")
+    return write
 
 
 def _write(line: int, named: list[IdentityWrite], fields: Payload, created_at: datetime | None, asked: Asked) -> Write:

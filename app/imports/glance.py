@@ -43,7 +43,7 @@ def at_a_glance(row: Row, asked: Asked) -> tuple[list[IdentityWrite], Fields, da
         fields = _fields(cells, asked.zone)
         created = cells.get("created_at")
         return identities, fields, None if created is None else _time(created, asked.zone)
-    except (_Unusual, ValueError):
+    except (_Unusual, ValueError, OverflowError):  # a zone can carry a year 1 beyond the calendar
         return None
 
 

@@ -33,6 +33,9 @@ IDENTITY_COLUMNS: Mapping[str, tuple[str, ...]] = {
 # Not an identity: the app that issued the openid, which is only unique within it.
 SCOPE_COLUMNS: Mapping[str, tuple[str, ...]] = {"wechat_appid": ("appid", "微信appid", "app_id", "小程序appid")}
 STORE_ALIASES = ("门店", "门店编号", "门店id", "店铺id", "所属门店", "下单门店", "store", "shop_id")
+# Of the columns that are ignored: told with every batch, and a header may be a megabyte.
+_UNKNOWN_TOLD = 200
+_NAME_TOLD = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Where each known column stands, the unknown ones by their own names, and how many there are in all."""
+    """Where each known column stands, the first unknown ones by their own names, and how many there are in all."""
 
     positions: tuple[tuple[str, int], ...]
     unknown: tuple[str, ...]
@@ -66,8 +69,8 @@ def read_header(names: Sequence[str], layout: Layout) -> Header:
         if layout.prefix and name.strip().startswith(layout.prefix):
             column = name.strip()
         if column is None:
-            if name.strip():
-                unknown.append(name.strip())
+            if name.strip() and len(unknown) < _UNKNOWN_TOLD:
+                unknown.append(name.strip()[:_NAME_TOLD])
         elif column in positions:
             raise FileRefused(
                 f"The columns {positions[column] + 1} and {index + 1} both mean {column}: remove or rename one"

@@ -158,7 +158,7 @@ class _Work:
         await in_shop(self._lease.entry, self._lease.shop_id, step)
 
     async def _advance(self, db: Connection, batch: Batch, counts: Counter[str], numbers: list[int]) -> None:
-        await self._lease.report_in(db, batch.rows, None, {})
+        await self._lease.report_in(db, batch.rows, None, {}, further=bool(numbers))
         kept = await db.fetch_value(
             repository.ADVANCE,
             shop_id=self._lease.shop_id,

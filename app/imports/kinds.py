@@ -87,12 +87,17 @@ async def _identities(
 ) -> list[Result]:
     owners = await people.owners(db, shop, rows)
     known = [index for index, row in enumerate(rows) if row.customer_id is not None or owners[index]]
-    writes = [Write(rows[index].identities, customer_id=rows[index].customer_id) for index in known]
+    writes = [Write(rows[index].identities, customer_id=_named(rows[index], owners[index])) for index in known]
     results = [_NOBODY] * len(rows)
     outcomes = await customers.upsert(db, shop, ids, writes, source=asked.actor) if writes else []
     for index, outcome in zip(known, outcomes, strict=True):
         results[index] = _HELD_BY_ANOTHER if outcome.conflicts else _result(outcome)
     return results
+
+
+def _named(row: Person, owners: set[int]) -> int | None:
+    """The customer's number, so that nobody is made for a row: who is found by a device alone could be a stranger."""
+    return row.customer_id or (next(iter(owners)) if len(owners) == 1 else None)
 
 
 async def _tags(db: Connection, shop: Shop, ids: CustomerIds, rows: Sequence[Person], asked: Asked) -> list[Result]:
@@ -114,7 +119,9 @@ async def _tags(db: Connection, shop: Shop, ids: CustomerIds, rows: Sequence[Per
 
 
 _NOBODY: Final = Result(REFUSED, "customer_not_found", "", "no customer of the shop is named by this row")
-_HELD_BY_ANOTHER: Final = Result(REFUSED, "identity_conflict", "", "another customer holds an identity of this row")
+_HELD_BY_ANOTHER: Final = Result(
+    REFUSED, "identity_conflict", "", "another customer holds an identity of this row; those that nobody held are in"
+)
 _TORN: Final = Result(REFUSED, "identity_conflict", "", "this row names two customers")
 
 

@@ -19,8 +19,10 @@ async def owners(db: Connection, shop: Shop, rows: Sequence[Person]) -> list[set
         kinds, hashes = zip(*wanted, strict=True)
         found = await repository.owners(db, shop.id, kinds, hashes)
         held = {(row["kind"], row["value_hash"]): int(row["customer_id"]) for row in found}
-    there = {row["id"] for row in await repository.get_many(db, shop.id, numbers)} if numbers else set()
+    # Who was merged away is the person they are now, by number as by identity.
+    answers = await repository.owners_of(db, shop.id, numbers) if numbers else {}
     return [
-        {held[key] for key in found if key in held} | ({row.customer_id} & there if row.customer_id else set())
+        {held[key] for key in found if key in held}
+        | ({answers[row.customer_id]} if row.customer_id is not None and row.customer_id in answers else set())
         for row, found in zip(rows, keys, strict=True)
     ]

@@ -97,7 +97,7 @@ END = statement(
         update imports set
             state = :state, reason = :reason, finished_at = :moment, touched_at = :moment, rows = greatest(rows, :rows),
             share = case :state when 'done' then 1 else share end
-        where shop_id = :shop_id and id = :id and state in ('uploading', 'accepted')
+        where shop_id = :shop_id and id = :id and state = any(cast(:among as text[]))
         returning 1
         """
     )
@@ -166,10 +166,18 @@ async def end(
     *,
     reason: str | None = None,
     rows: int = 0,
+    among: Sequence[str] = ("uploading", "accepted"),
 ) -> bool:
-    """Close an import and drop its file; False when it is closed already."""
+    """Close an import in one of these states and drop its file; False when it is in another."""
     ended = await db.fetch_value(
-        END, shop_id=shop_id, id=import_id, state=state, reason=reason, moment=moment, rows=rows
+        END,
+        shop_id=shop_id,
+        id=import_id,
+        state=state,
+        reason=reason,
+        moment=moment,
+        rows=rows,
+        among=list(among),
     )
     if ended:
         await db.execute(DROP_CHUNKS, shop_id=shop_id, id=import_id)

@@ -1,5 +1,6 @@
 """What a row of a file is, how it is refused, and the cells that customer and order files share."""
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable
@@ -25,6 +26,8 @@ _CLOCK = r"(\d{1,2})[:时](\d{1,2})(?:[:分](\d{1,2})(?:\.(\d{1,9}))?秒?)?分?"
 _TIME = re.compile(rf"{_DATE}(?:[Tt\s]+{_CLOCK}\s*([Zz]|[+-]\d{{2}}:?\d{{2}})?)?", re.ASCII)
 _DAY = re.compile(rf"{_DATE}|(\d{{4}})(\d{{2}})(\d{{2}})", re.ASCII)
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{0,20})?", re.ASCII)
+# No five digits in a row: of those a number of a person could be made.
+_NAME = re.compile(r"(?!.*\d{5})[a-z][a-z0-9_]{0,39}", re.ASCII)
 _WHOLE = re.compile(r"(?:\d{1,3}(?:,\d{3}){1,5}|\d{1,18})(?:\.0*)?", re.ASCII)
 
 
@@ -80,14 +83,20 @@ def checked(adapter: TypeAdapter[T], line: int, payload: Payload) -> T:
 
 
 def column(field: str, payload: Payload) -> str:
-    """The file's column for a field of a payload: `items.0.price_fen` is unit_price, an identity its kind."""
+    """The file's column for a field of a payload: `items.0.price_fen` is unit_price, an identity its kind.
+
+    A part that is no name is what somebody wrote in a name's place, and perhaps a person's number: it is left out.
+    """
     identity = re.match(r"identities\.(\d{1,3})", field)
     named = payload.get("identities")
     if identity and isinstance(named, list):
         found = named[int(identity[1])]
-        return str(found.get("kind", "identities"))[:40] if isinstance(found, dict) else "identities"
+        kind = found.get("kind") if isinstance(found, dict) else None
+        return kind if isinstance(kind, str) and _NAME.fullmatch(kind) else "identities"
     name = re.sub(r"^items\.\d+\.", "", field)
     name = re.sub(r"\.\d+$", "", name)
+    parts = itertools.takewhile(_NAME.fullmatch, name.split("."))
+    name = ".".join(parts)
     return {"amount_fen": "amount", "price_fen": "unit_price", "body": ""}.get(name, name)[:100]
 
 

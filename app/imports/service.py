@@ -69,14 +69,16 @@ async def accept(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:
 
 
 async def forget(db: Connection, shop: Shop, import_id: UUID) -> None:
-    """The upload was refused: nothing of it stays."""
-    await db.execute(repository.DROP_CHUNKS, shop_id=shop.id, id=import_id)
-    await db.execute(repository.DROP, shop_id=shop.id, id=import_id)
+    """The upload was refused: nothing of it stays. One that was accepted all the same is left alone."""
+    if await db.execute(repository.DROP, shop_id=shop.id, id=import_id):
+        await db.execute(repository.DROP_CHUNKS, shop_id=shop.id, id=import_id)
 
 
 async def abandon(db: Connection, shop: Shop, import_id: UUID) -> None:
-    """The upload broke off."""
-    await repository.end(db, shop.id, import_id, "abandoned", clock.now(), reason="the upload broke off")
+    """The upload broke off. One whose acceptance was committed, and the word of it lost, is left alone."""
+    await repository.end(
+        db, shop.id, import_id, "abandoned", clock.now(), reason="the upload broke off", among=("uploading",)
+    )
 
 
 async def get(db: Connection, shop: Shop, import_id: UUID) -> ImportRead:

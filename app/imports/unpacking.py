@@ -7,6 +7,7 @@ from typing import Final
 from app.core.errors import Unprocessable
 
 _PIECE: Final = 256 * 1024
+_SLICE: Final = 4096
 _GZIP: Final = 31  # zlib's word for a gzip header around the stream
 
 
@@ -23,8 +24,7 @@ async def _gunzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """A few bytes may unpack to gigabytes, so they are unpacked a bounded piece at a time."""
     unpacker, begun = zlib.decompressobj(_GZIP), False
     try:
-        async for piece in pieces:
-            left = piece
+        async for left in _sliced(pieces):
             while left:
                 if unpacker.eof:  # one file may be several packed ones
                     unpacker = zlib.decompressobj(_GZIP)
@@ -37,3 +37,10 @@ async def _gunzipped(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield rest
     if begun and not unpacker.eof:
         raise Unprocessable("The gzip body ends before it is complete; send it again", field="Content-Encoding")
+
+
+async def _sliced(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """In slices, because each end of a packed file copies what is left: of many small ones, again and again."""
+    async for piece in pieces:
+        for start in range(0, len(piece), _SLICE):
+            yield piece[start : start + _SLICE]

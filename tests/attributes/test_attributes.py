@@ -433,6 +433,15 @@ async def test_after_a_merge_the_newest_word_counts(api: Api, all_declared: None
     assert await seen(api, winner) == {"hobby": "chess", "spend": 5}
 
 
+async def test_a_word_that_both_say_stays_with_both(api: Api) -> None:
+    await declare(api, "level", {"type": "text", "class": "public"})
+    one, two = await told(api, 1, level="silver"), await told(api, 2, level="gold")
+    merge = (await api.post(f"/v1/customers/{one}/merges", {"other_id": two})).json()
+    await told(api, 1, level="gold")
+    assert (await api.post(f"/v1/merges/{merge['id']}/reversal")).status_code == 200
+    assert [(await seen(api, number))["level"] for number in (one, two)] == ["gold", "gold"]
+
+
 async def test_another_shop_has_its_own(api: Api, all_declared: None, make_api: MakeApi, other_shop: Shop) -> None:
     await told(api, 1, skin="dry")
     stranger = await make_api(other_shop)
