@@ -20,6 +20,7 @@ class Plan:
     quick: bool = False
     customers: int | None = None
     directory: Path | None = None
+    keep: Path | None = None  # where `size` leaves its database
 
     @property
     def rounds(self) -> int:
