@@ -373,7 +373,9 @@ def _creations(place: Stage, tenant: Tenant, port: int, plan: Plan, book: Book) 
         full_side = facade.side(place, "service", port, requests(tenant, taken), marker, work=work)
         empty_side = facade.side(empty, "service", other_port, requests(other, 0), marker, work=work)
         rounds = place.run(partial(take_turns, full_side, empty_side, plan))
-        figures.append(ratio_figure(f"size: {what} beside an empty database", rounds, _AS_WHEN_EMPTY, "customers"))
+        figures.append(
+            ratio_figure(f"size: {what} beside an empty database", rounds, _AS_WHEN_EMPTY, "customers", "empty")
+        )
     return figures
 
 
