@@ -98,7 +98,7 @@ async def take_turns(ours: Side, bare: Side, plan: Plan) -> list[tuple[Sample, S
 
 
 def ratio_figure(
-    name: str, rounds: list[tuple[Sample, Sample]], target: float, what: str, other: str = "bare"
+    name: str, rounds: list[tuple[Sample, Sample]], target: float, what: str, beside: str = "bare"
 ) -> Figure:
     """Our rate as a share of the other one, round by round."""
     ours = median(sample.rate for sample, _ in rounds)
@@ -108,7 +108,7 @@ def ratio_figure(
         [sample.rate / other.rate for sample, other in rounds],
         RATIO,
         target,
-        detail=f"{ours:,.0f} {what}/s, {other} {bare:,.0f}; CPU µs each: {_cpu(s for s, _ in rounds)}; "
+        detail=f"{ours:,.0f} {what}/s, {beside} {bare:,.0f}; CPU µs each: {_cpu(s for s, _ in rounds)}; "
         f"{_cpu(s for _, s in rounds)}",
     )
 

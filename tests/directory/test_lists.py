@@ -111,7 +111,8 @@ async def test_the_total_is_exact_while_small_and_capped_when_filtered(
 
 async def test_who_carries_tags_comes_once_by_number(entry: Entry, api: Api, shop: Shop, rows: Rows) -> None:
     ids = await _fill(api, 24)
-    held = [(number, 1, number, None) for number in ids[::2]] + [(number, 2, number, None) for number in ids[::3]]
+    held: list[tuple[int, int, int, datetime | None]] = [(number, 1, number, None) for number in ids[::2]]
+    held += [(number, 2, number, None) for number in ids[::3]]
     held += [
         (ids[0], 1, ids[1], None),  # the same tag of another record of theirs
         (ids[1], 1, ids[1], T0),  # run out
