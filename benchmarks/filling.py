@@ -84,6 +84,16 @@ _COLUMNS: Final = """
     where a.attnum > 0 and not a.attisdropped
     order by 1, a.attnum
 """
+_FILES: Final = """
+    select pg_relation_filepath(c.oid) as path
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname in ('public', 'vault')
+    left join pg_index i on i.indexrelid = c.oid
+    where c.relkind in ('r', 'i') and pg_relation_filepath(c.oid) is not null
+    order by array_position(array['orders', 'refunds', 'tier_changes'], coalesce(i.indrelid, c.oid)::regclass::text),
+             array_position(array['identities', 'customer_stats', 'customer_scores', 'vault.person_keys', 'customers'],
+                            coalesce(i.indrelid, c.oid)::regclass::text) nulls first
+"""
 # One in twenty carries a tag, one in four hundred two; tags are as unlike in size as they are in shops.
 _TAGGED: Final = """
     insert into customer_tags
@@ -163,6 +173,26 @@ def filled(plan: Plan, customers: int) -> Iterator[tuple[Stage, Tenant, Book]]:
                 _fill(place, directory, book)
         with stage.at(directory, book.root_key) as place:
             yield place, place.run(lambda: place.enter_shop(book.shop_id)), book
+
+
+def cool(place: Stage) -> None:
+    """Let the kernel forget the database's files; the server that has just started knows none of them yet."""
+    for path in (place.directory / "postgres" / "base").rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+async def warm(place: Stage) -> None:
+    """Read every file once, as if the server had been up for a day; what lists and lookups read comes last."""
+    async with place.owner() as owner:
+        paths = [row["path"] for row in await owner.fetch(_FILES)]
+    for name in paths:
+        first = place.directory / "postgres" / name
+        for path in [first, *first.parent.glob(f"{first.name}.[0-9]*")]:
+            with path.open("rb", buffering=0) as file:
+                while file.read(8 << 20):
+                    pass
 
 
 def _fill(place: Stage, directory: Path, book: Book) -> None:

@@ -29,6 +29,7 @@ CUSTOMERS: Final = 10_000_000
 _API: Final = "/api/youzan.scrm.customer."
 _PAGES: Final = (1, 100, 10_000)
 _WALKED: Final = 300
+_WARM_UP: Final = 8  # calls that prepare the statement, and have it planned anew as often as Postgres tries
 _LONGEST_MS: Final = 50
 _BESIDE_BARE_MS: Final = 5
 _AS_WHEN_EMPTY: Final = 0.9
@@ -71,7 +72,10 @@ def run(plan: Plan) -> list[Figure]:
     count = plan.population(20_000, CUSTOMERS)
     with filling.filled(plan, count) as (place, tenant, book):
         figures = place.run(lambda: _sizes(place, book))
+        filling.cool(place)
         port = place.serve()
+        figures += place.run(lambda: _cold(tenant, port, book))
+        place.run(lambda: filling.warm(place))
         figures += place.run(lambda: _calls(place, tenant, port, plan, book))
         figures += _creations(place, tenant, port, plan, book)
         return figures
@@ -101,6 +105,32 @@ def _bytes(name: str, each: float, detail: str) -> Figure:
 
 
 # --- calls ----------------------------------------------------------------------------------------------------------
+
+
+async def _cold(tenant: Tenant, port: int, book: Book) -> list[Figure]:
+    """What calls take while nothing of the database is in memory: every row that nobody has seen yet is on the disk."""
+    random, caller = Random(11), Caller(tenant)  # noqa: S311 repeatable, protects nothing
+    end = datetime.fromisoformat(book.end)
+
+    def listed() -> bytes:
+        until = end - timedelta(seconds=random.randrange(population.YEARS * 365 * 86_400))
+        return caller.v1(limit=50, created_before=until.isoformat())
+
+    def detail() -> bytes:
+        account = {"account_type": "2", "account_id": book.people.with_mobile(random)}
+        return caller.facade("detail.get/1.0.1", {"account_info": account, "fields": "user_base"})
+
+    async with client.connected(port, 1) as (connection,):
+
+        async def timed(request: bytes) -> float:
+            begun = time.perf_counter()
+            client.checked(await connection.ask(request), b'"name"')
+            return (time.perf_counter() - begun) * 1000
+
+        return [
+            await _latency(f"size: {name}, from a cold disk", timed, [make() for _ in range(calls + _WARM_UP)], book)
+            for name, make, calls in (("façade detail by mobile", detail, 200), ("/v1 created before", listed, 60))
+        ]
 
 
 async def _calls(place: Stage, tenant: Tenant, port: int, plan: Plan, book: Book) -> list[Figure]:
@@ -133,9 +163,9 @@ async def _calls(place: Stage, tenant: Tenant, port: int, plan: Plan, book: Book
 async def _latency(
     name: str, timed: Timed, requests: Sequence[bytes], book: Book, longest: float | None = None
 ) -> Figure:
-    for request in requests[:8]:
+    for request in requests[:_WARM_UP]:
         await timed(request)
-    taken = [await timed(request) for request in requests]
+    taken = [await timed(request) for request in requests[_WARM_UP:]]
     return Figure(
         f"{name}, p99",
         [min(taken), max(taken)],
@@ -170,7 +200,8 @@ async def _details(timed: Timed, caller: Caller, book: Book, calls: int) -> list
         "/v1 detail by number": lambda: caller.v1(f"/{somebody()}"),
     }
     return [
-        await _latency(f"size: {name}", timed, [make() for _ in range(2 * calls)], book) for name, make in cases.items()
+        await _latency(f"size: {name}", timed, [make() for _ in range(2 * calls + _WARM_UP)], book)
+        for name, make in cases.items()
     ]
 
 
@@ -192,7 +223,7 @@ async def _beside_bare(place: Stage, timed: Timed, caller: Caller, book: Book, c
                 return caller.facade("detail.get/1.0.1", {"account_info": info, "fields": "user_base"})
 
             ours, bare = [], []
-            for call in range(calls + 8):
+            for call in range(calls + _WARM_UP):
                 # Two different people: whoever came second would find the first one's pages warm.
                 number, other = people.with_mobile(random), people.with_mobile(random)
                 arguments = query.arguments(
@@ -209,7 +240,7 @@ async def _beside_bare(place: Stage, timed: Timed, caller: Caller, book: Book, c
                 if found is None:
                     raise client.WrongAnswer("the bare query found nobody")
                 asked = await timed(request(number))
-                if call >= 8:
+                if call >= _WARM_UP:
                     ours.append(asked)
                     bare.append(taken)
             ends = percentile(ours, 0.99), percentile(bare, 0.99)
@@ -343,7 +374,7 @@ async def _filtered(place: Stage, caller: Caller, book: Book, calls: int) -> dic
             "search.list/1.0.0", {"page": any_page(), "page_size": 50, "order_column": "lastTradeTime"}
         ),
     }
-    return {name: [make(number) for number in range(calls)] for name, make in makers.items()}
+    return {name: [make(number) for number in range(calls + _WARM_UP)] for name, make in makers.items()}
 
 
 async def _tags(place: Stage, book: Book) -> dict[str, int]:
