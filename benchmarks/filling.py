@@ -185,6 +185,7 @@ def cool(place: Stage) -> None:
 
 async def warm(place: Stage) -> None:
     """Read every file once, as if the server had been up for a day; what lists and lookups read comes last."""
+    say("reading every file ...")
     async with place.owner() as owner:
         paths = [row["path"] for row in await owner.fetch(_FILES)]
     for name in paths:
