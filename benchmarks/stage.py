@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -208,9 +208,9 @@ def up(plan: Plan) -> Iterator[Stage]:
 
 
 @contextmanager
-def at(directory: Path, root_key: str | None = None) -> Iterator[Stage]:
-    """The same in a directory that stays. `root_key`: of what is there already."""
-    with servers.start(directory, durable=True) as running, Children(directory / "logs") as children:
+def at(directory: Path, root_key: str | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """The same in a directory that stays. `root_key`: of what is there already; `settings`: of Postgres."""
+    with servers.start(directory, durable=True, settings=settings) as running, Children(directory / "logs") as children:
         migrate.upgrade(running.database_url)
         yield Stage(directory, running.database_url, running.redis_url, children, root_key=root_key)
 
