@@ -26,7 +26,7 @@ def run(plan: Plan) -> list[Figure]:
         random, numbers = Random(2), itertools.count()  # noqa: S311 repeatable, protects nothing
         figures = []
         for what, rows, marker in (
-            ("customers", new_customers(random, numbers), b'"created":1000,'),
+            ("customers", new_customers(numbers), b'"created":1000,'),
             ("orders", _orders(random, numbers, people), b'"created":1000,'),
         ):
             real = side(
@@ -57,7 +57,7 @@ def batches(path: str, what: str, rows: Iterator[dict[str, Any]], tenant: Tenant
     return make
 
 
-def new_customers(random: Random, numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
+def new_customers(numbers: Iterator[int]) -> Iterator[dict[str, Any]]:
     """New people, each by mobile and card."""
     since = datetime(2025, 3, 1, 10, tzinfo=UTC)
     for number in numbers:

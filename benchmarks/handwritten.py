@@ -107,8 +107,9 @@ _SCORES: Final = """
         from written w left join before b using (customer_id) where b.tier is distinct from w.tier
     ),
     logged as (
-        insert into tier_changes (shop_id, customer_id, from_tier, to_tier, run_id, as_of, changed_at)
-        select $1, customer_id, from_tier, to_tier, $2, $3, now() from moved
+        insert into tier_changes
+            (shop_id, customer_id, origin_customer_id, from_tier, to_tier, run_id, as_of, changed_at)
+        select $1, customer_id, customer_id, from_tier, to_tier, $2, $3, now() from moved
     )
     insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
     select $1, gen_random_uuid(), 'tier.changed', customer_id,

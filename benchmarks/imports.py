@@ -7,7 +7,6 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 import httpx
@@ -29,8 +28,8 @@ def run(plan: Plan) -> list[Figure]:
         ours, bare = place.run(lambda: _prepare(place))
         service_port, bare_port = place.serve(), place.serve_bare(bare.shop.id)
         place.work()
-        random, numbers = Random(3), itertools.count()  # noqa: S311 repeatable, protects nothing
-        people = new_customers(random, numbers)
+        numbers = itertools.count()
+        people = new_customers(numbers)
         make = batches("/customers/batch", "customers", people, bare)
         crowd, alone = (
             side(place, "bare", bare_port, make, b'"created":1000,', work=ROWS, connections=count)

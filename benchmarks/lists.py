@@ -18,7 +18,9 @@ from benchmarks.measure import Figure, Plan, percentile
 from benchmarks.stage import Stage, Tenant
 
 _LIST: Final = "/api/youzan.scrm.customer.list/1.0.0"
-_TIERS: Final = ("vip", "high_potential", "regular", "at_risk")
+Timed = Callable[[bytes], Awaitable[float]]  # sends a request, and tells the milliseconds to its answer
+
+TIERS: Final = ("vip", "high_potential", "regular", "at_risk")
 _LIMIT: Final = 50
 _CURSOR_PAGE: Final = 10_000
 
@@ -55,7 +57,7 @@ async def _measure(place: Stage, tenant: Tenant, port: int, plan: Plan, count: i
         page = min(400, count // 20)
         deep = await _deep_cursor(place, tenant, count)
         return [
-            await _deep_beside_first(
+            await deep_beside_first(
                 f"lists: façade page {page} of 20 beside page 1",
                 timed,
                 _facade(tenant, {"page_no": page, "page_size": 20}),
@@ -64,7 +66,7 @@ async def _measure(place: Stage, tenant: Tenant, port: int, plan: Plan, count: i
                 plan,
                 calls,
             ),
-            await _deep_beside_first(
+            await deep_beside_first(
                 f"lists: /v1 cursor page {deep[0]:,} of {_LIMIT} beside page 1",
                 timed,
                 _v1(tenant, cursor=deep[1]),
@@ -86,13 +88,13 @@ async def _measure(place: Stage, tenant: Tenant, port: int, plan: Plan, count: i
                 for name, requests in _filtered(tenant, calls, deep[1]).items()
                 if (taken := [await timed(request) for request in requests])
             ],
-            *await _totals(place, tenant, calls),
+            *await totals(place, tenant, calls, "lists"),
         ]
 
 
-async def _deep_beside_first(
+async def deep_beside_first(
     name: str,
-    timed: Callable[[bytes], Awaitable[float]],
+    timed: Timed,
     deep: bytes,
     first: bytes,
     target: float,
@@ -136,10 +138,10 @@ def _filtered(tenant: Tenant, calls: int, deep: str) -> dict[str, list[bytes]]:
         return _v1(tenant, cursor=deep, **filters) if random.random() < 0.5 else _v1(tenant, **filters)
 
     return {
-        "/v1 by tier": [either({"tier": _TIERS[n % 4]}) for n in range(calls)],
+        "/v1 by tier": [either({"tier": TIERS[n % 4]}) for n in range(calls)],
         "/v1 by store": [either({"store_id": 1 + n % population.STORES}) for n in range(calls)],
         "/v1 by tier and store": [
-            either({"tier": _TIERS[n % 4], "store_id": 1 + n % population.STORES}) for n in range(calls)
+            either({"tier": TIERS[n % 4], "store_id": 1 + n % population.STORES}) for n in range(calls)
         ],
         "/v1 by created window": [_v1(tenant, **window()) for _ in range(calls)],
         "/v1 by member": [either({"member": ("true", "false")[n % 2]}) for n in range(calls)],
@@ -151,20 +153,22 @@ def _filtered(tenant: Tenant, calls: int, deep: str) -> dict[str, list[bytes]]:
     }
 
 
-async def _totals(place: Stage, tenant: Tenant, calls: int) -> list[Figure]:
-    """The statement behind `total` alone, inside the service's own transaction."""
+async def totals(place: Stage, tenant: Tenant, calls: int, prefix: str, *, expected: int | None = None) -> list[Figure]:
+    """The statement behind `total` alone, inside the service's own transaction. `expected`: unfiltered, at least."""
     found = []
     async with place.entry() as entry:
         for name, filters, target in (
-            ("lists: total, unfiltered", Filters(), 1.0),
-            ("lists: total, by member, counted to 10,000", Filters(member=True), None),
+            (f"{prefix}: total, unfiltered", Filters(), 1.0),
+            (f"{prefix}: total, by member, counted to 10,000", Filters(member=True), None),
         ):
             taken = []
             async with entry.shop(tenant.shop.id) as (db, shop):
                 for _ in range(calls):
                     begun = time.perf_counter()
-                    await directory.total(db, shop.id, filters)
+                    told = await directory.total(db, shop.id, filters)
                     taken.append((time.perf_counter() - begun) * 1000)
+            if expected is not None and not filters.given() and told < expected:
+                raise client.WrongAnswer(f"the total is {told}, and {expected} were loaded")
             found.append(
                 Figure(
                     name,
@@ -182,16 +186,21 @@ async def _totals(place: Stage, tenant: Tenant, calls: int) -> list[Figure]:
 async def _deep_cursor(place: Stage, tenant: Tenant, count: int) -> tuple[int, str]:
     """The cursor that page 10,000 starts behind, or a smaller shop's page at four fifths; and the page's number."""
     page = min(_CURSOR_PAGE, count * 4 // 5 // _LIMIT)
+    return page, await cursor_of_page(place, tenant.shop.id, page, _LIMIT)
+
+
+async def cursor_of_page(place: Stage, shop_id: int, page: int, limit: int) -> str:
+    """The cursor that a page of an unfiltered list starts behind, made from the row that it follows."""
     async with place.owner() as owner:
         row = await owner.fetchrow(
             """
-            select created_at, id from customers where shop_id = $1
+            select created_at, id from customers where shop_id = $1 and merged_into is null
             order by created_at desc, id desc offset $2 limit 1
             """,
-            tenant.shop.id,
-            (page - 1) * _LIMIT - 1,
+            shop_id,
+            (page - 1) * limit - 1,
         )
-    return page, encode_cursor(row["created_at"].isoformat(), row["id"])
+    return encode_cursor(row["created_at"].isoformat(), row["id"])
 
 
 def _facade(tenant: Tenant, parameters: dict[str, Any]) -> bytes:

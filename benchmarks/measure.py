@@ -20,6 +20,7 @@ class Plan:
     quick: bool = False
     customers: int | None = None
     directory: Path | None = None
+    keep: Path | None = None  # where `size` leaves its database
 
     @property
     def rounds(self) -> int:
@@ -96,8 +97,10 @@ async def take_turns(ours: Side, bare: Side, plan: Plan) -> list[tuple[Sample, S
     return rounds
 
 
-def ratio_figure(name: str, rounds: list[tuple[Sample, Sample]], target: float, what: str) -> Figure:
-    """Our rate as a share of the bare one, round by round."""
+def ratio_figure(
+    name: str, rounds: list[tuple[Sample, Sample]], target: float, what: str, beside: str = "bare"
+) -> Figure:
+    """Our rate as a share of the other one, round by round."""
     ours = median(sample.rate for sample, _ in rounds)
     bare = median(sample.rate for _, sample in rounds)
     return Figure(
@@ -105,7 +108,7 @@ def ratio_figure(name: str, rounds: list[tuple[Sample, Sample]], target: float, 
         [sample.rate / other.rate for sample, other in rounds],
         RATIO,
         target,
-        detail=f"{ours:,.0f} {what}/s, bare {bare:,.0f}; CPU µs each: {_cpu(s for s, _ in rounds)}; "
+        detail=f"{ours:,.0f} {what}/s, {beside} {bare:,.0f}; CPU µs each: {_cpu(s for s, _ in rounds)}; "
         f"{_cpu(s for _, s in rounds)}",
     )
 

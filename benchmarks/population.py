@@ -4,11 +4,10 @@ The same seed gives every shop the same people, so that a shop of sealed values 
 differ in nothing else.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from itertools import islice
 from random import Random
 from typing import Any, Final
 
@@ -20,9 +19,11 @@ YEARS: Final = 3
 STORES: Final = 12
 WITHOUT_MOBILE: Final = 10  # every tenth person has none
 _SEED: Final = 20_260
-_CHUNK: Final = 20_000
+CHUNK: Final = 20_000  # people of one transaction; each chunk has a seed of its own, so that any may come first
 _SURNAMES: Final = "王李张刘陈杨赵黄周吴"
 _GIVEN: Final = ("芳", "秀英", "敏", "静", "丽", "雨桐", "欣怡", "梓涵", "诗琪", "佳宁")
+_NAMES: Final = [surname + given for surname in _SURNAMES for given in _GIVEN]
+_SEASON: Final = 90 * 86_400
 
 _CUSTOMERS: Final = (
     "shop_id",
@@ -62,7 +63,7 @@ _ORDERS: Final = """
         select n, $2 + floor($3 * power(random(), 1.6))::bigint as customer_id,
                $4::timestamptz - random() * interval '1095 days' as paid_at,
                (1000 + floor(50000 * power(random(), 3)))::bigint as amount_fen
-        from generate_series(1, $5::int) as n
+        from generate_series($5::int, $6::int) as n
     ) as t
 """
 _REFUNDS: Final = """
@@ -128,30 +129,61 @@ def mobile(number: int) -> str | None:
 
 
 async def people(stage: Stage, tenant: Tenant, count: int, *, writer: Writer | None = None) -> People:
-    """Customers with names, mobiles, card numbers and keys of their own, who came over three years."""
+    """Customers over three years until now: nine in ten with a mobile, the others with a card number, some with both.
+
+    Every chunk is a transaction.
+    """
     async with stage.owner() as owner:
-        # The sequence counts in blocks; the service goes on behind ours.
-        first = int(await owner.fetchval("select nextval('customer_ids')"))
-        await owner.execute("select setval('customer_ids', $1)", first + count)
-        rows = _rows(tenant, first, count, writer or sealed(tenant.shop.keys))
-        while chunk := list(islice(rows, _CHUNK)):
-            await _copy(owner, "customers", _CUSTOMERS, [customer for customer, _, _ in chunk])
-            await _copy(owner, "identities", _IDENTITIES, [one for _, held, _ in chunk for one in held])
-            await owner.copy_records_to_table(
-                "person_keys",
-                schema_name="vault",
-                columns=("shop_id", "customer_id", "wrapped"),
-                records=[key for _, _, key in chunk],
-            )
+        first = await first_number(owner, count)
+        for start in range(0, count, CHUNK):
+            ready = writer or sealed(tenant.shop.keys)
+            await copy_people(owner, tenant.shop.id, ready, first, range(start, min(start + CHUNK, count)))
     return People(first, count)
+
+
+async def first_number(owner: Any, count: int) -> int:
+    """The first of so many customer numbers that are now taken."""
+    first: int = await owner.fetchval("select nextval('customer_ids')")
+    await owner.execute("select setval('customer_ids', $1)", first + count)
+    return first
+
+
+async def copy_people(
+    owner: Any, shop_id: int, writer: Writer, first: int, numbers: range, end: datetime | None = None
+) -> None:
+    """One chunk of people, in a transaction. `end`: when the last of them came; now by default."""
+    rows = list(_rows(shop_id, writer, first, numbers, end or _end()))
+    async with owner.transaction():
+        await owner.copy_records_to_table("customers", columns=_CUSTOMERS, records=[row for row, _, _ in rows])
+        await owner.copy_records_to_table(
+            "identities", columns=_IDENTITIES, records=[one for _, held, _ in rows for one in held]
+        )
+        await owner.copy_records_to_table(
+            "person_keys",
+            schema_name="vault",
+            columns=("shop_id", "customer_id", "wrapped"),
+            records=[key for _, _, key in rows],
+        )
 
 
 async def orders(stage: Stage, tenant: Tenant, loaded: People, count: int) -> None:
     """Paid orders over three years until now, and refunds of some."""
     async with stage.owner() as owner, owner.transaction():
-        await owner.execute("select setseed(0.42)")
-        await owner.execute(_ORDERS, tenant.shop.id, loaded.first, loaded.count, _end(), count)
-        await owner.execute(_REFUNDS, tenant.shop.id)
+        await add_orders(owner, tenant.shop.id, loaded, range(1, count + 1))
+        await add_refunds(owner, tenant.shop.id)
+
+
+async def add_orders(
+    owner: Any, shop_id: int, loaded: People, numbers: range, end: datetime | None = None, seed: float = 0.42
+) -> None:
+    """Orders with these numbers, by whoever of the people bought."""
+    await owner.execute("select setseed($1)", seed)
+    await owner.execute(_ORDERS, shop_id, loaded.first, loaded.count, end or _end(), numbers.start, numbers.stop - 1)
+
+
+async def add_refunds(owner: Any, shop_id: int) -> None:
+    """Refunds of three orders in a hundred."""
+    await owner.execute(_REFUNDS, shop_id)
 
 
 async def same_orders(stage: Stage, source: tuple[Tenant, People], target: tuple[Tenant, People]) -> None:
@@ -159,7 +191,7 @@ async def same_orders(stage: Stage, source: tuple[Tenant, People], target: tuple
     async with stage.owner() as owner, owner.transaction():
         shift = target[1].first - source[1].first
         await owner.execute(_COPY_ORDERS, source[0].shop.id, target[0].shop.id, shift)
-        await owner.execute(_REFUNDS, target[0].shop.id)
+        await add_refunds(owner, target[0].shop.id)
 
 
 async def settle(stage: Stage) -> None:
@@ -175,15 +207,19 @@ def _end() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _rows(tenant: Tenant, first: int, count: int, writer: Writer) -> Iterator[tuple[Any, list[Any], Any]]:
+def _rows(
+    shop_id: int, writer: Writer, first: int, numbers: range, end: datetime
+) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]], tuple[Any, ...]]]:
     """A customer's row, identities and key, one person after the other."""
-    random, shop_id, end = Random(_SEED), tenant.shop.id, _end()  # noqa: S311 repeatable, protects nothing
-    names = [surname + given for surname in _SURNAMES for given in _GIVEN]
+    # Ten million people are also ten million of these lines: `int(draw() * n)` takes a fifth of `randrange(n)`.
+    draw = Random(f"{_SEED} {numbers.start}").random  # noqa: S311 repeatable, protects nothing
+    person, blind = writer.person, writer.blind
     span = YEARS * 365 * 86_400
-    for index in range(count):
+    for index in numbers:
         number = first + index
-        wrapped, seal = writer.person(number)
-        created = end - timedelta(seconds=random.randrange(span))
+        wrapped, seal = person(number)
+        age = int(draw() * span)
+        created = end - timedelta(seconds=age)
         digits = mobile(index)
         e164 = "+86" + digits if digits else None
         held = [("mobile", e164)] if e164 else []
@@ -192,15 +228,16 @@ def _rows(tenant: Tenant, first: int, count: int, writer: Writer) -> Iterator[tu
         customer = (
             shop_id,
             number,
-            seal("customers.name", random.choice(names)),
+            seal("customers.name", _NAMES[int(draw() * len(_NAMES))]),
             seal("customers.mobile", e164) if e164 else None,
-            random.randrange(3),
-            date(1970 + random.randrange(35), 1 + random.randrange(12), 1 + random.randrange(28)),
+            int(draw() * 3),
+            date(1970 + int(draw() * 35), 1 + int(draw() * 12), 1 + int(draw() * 28)),
             "310104",
-            1 + random.randrange(STORES),
+            1 + int(draw() * STORES),
             1000,
             digits is not None,
-            created if random.random() < 0.4 else None,
+            # Four in ten join, at once or within a season.
+            created + timedelta(seconds=int(draw() * min(age, _SEASON))) if draw() < 0.4 else None,
             created,
             created,
             created,
@@ -208,21 +245,8 @@ def _rows(tenant: Tenant, first: int, count: int, writer: Writer) -> Iterator[tu
         yield (
             customer,
             [
-                (
-                    shop_id,
-                    kind,
-                    writer.blind(kind, value),
-                    number,
-                    number,
-                    seal("identities.value", value),
-                    created,
-                    created,
-                )
+                (shop_id, kind, blind(kind, value), number, number, seal("identities.value", value), created, created)
                 for kind, value in held
             ],
             (shop_id, number, wrapped),
         )
-
-
-async def _copy(owner: Any, table: str, columns: Sequence[str], records: list[Any]) -> None:
-    await owner.copy_records_to_table(table, columns=columns, records=records)

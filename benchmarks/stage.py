@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,23 +58,45 @@ class Tenant:
 class Stage:
     """Servers that are up and migrated; `run` runs a coroutine, the other methods are for inside it or before."""
 
-    def __init__(self, directory: Path, running: servers.Servers, children: Children) -> None:
-        self.owner_url = running.database_url
+    def __init__(
+        self,
+        directory: Path,
+        database_url: str,
+        redis_url: str,
+        children: Children,
+        *,
+        root_key: str | None = None,
+        prefix: str = "",
+    ) -> None:
+        self.owner_url = database_url
         self.directory = directory
         self._children = children
+        self._prefix = prefix
         self._environment = {
-            "DATABASE_URL": running.database_url,
-            "MIGRATION_DATABASE_URL": running.database_url,
-            "REDIS_URL": running.redis_url,
-            "KEHU_ROOT_KEY": new_root_key(),
+            "DATABASE_URL": database_url,
+            "MIGRATION_DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "KEHU_ROOT_KEY": root_key or new_root_key(),
             "KEHU_OUTBOUND_ALLOW_NETWORKS": "127.0.0.0/8",
             "PYTHONPATH": str(_ROOT),
         }
-        self._settings = Settings(
-            database_url=running.database_url,
-            redis_url=running.redis_url,
-            root_key=self._environment["KEHU_ROOT_KEY"],
+        self.settings = Settings(
+            database_url=database_url, redis_url=redis_url, root_key=self._environment["KEHU_ROOT_KEY"]
         )
+
+    def beside(self, name: str) -> "Stage":
+        """A new database of that name on the same servers, migrated and empty; its processes have that prefix."""
+
+        async def make() -> None:
+            async with self.owner() as owner:
+                await owner.execute(f"drop database if exists {name} with (force)")
+                await owner.execute(f"create database {name}")
+
+        self.run(make)
+        database_url = f"{self.owner_url.rpartition('/')[0]}/{name}"
+        migrate.upgrade(database_url)
+        redis_url = f"{self._environment['REDIS_URL'].rpartition('/')[0]}/1"
+        return Stage(self.directory, database_url, redis_url, self._children, prefix=f"{name}-")
 
     def run(self, step: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine on uvloop."""
@@ -91,7 +113,7 @@ class Stage:
 
     def work(self) -> None:
         """Start one worker process. Returns once it works."""
-        self._children.add("worker", [sys.executable, "-m", "app", "worker"], self._environment)
+        self._children.add(self._prefix + "worker", [sys.executable, "-m", "app", "worker"], self._environment)
         deadline = time.monotonic() + _READY_SECONDS
         while "worker_started" not in self.tail("worker"):
             if time.monotonic() > deadline:
@@ -100,7 +122,7 @@ class Stage:
 
     def pid(self, name: str) -> int:
         """The process id of `service`, `bare` or `worker`."""
-        return self._children.pid(name)
+        return self._children.pid(self._prefix + name)
 
     def cpu(self, name: str) -> dict[str, float]:
         """CPU seconds used so far by one side, by Postgres, and by the client that is measuring."""
@@ -113,13 +135,13 @@ class Stage:
 
     def tail(self, name: str) -> str:
         """The end of a process's log."""
-        return (self.directory / "logs" / f"{name}.log").read_text(errors="replace")[-2000:]
+        return (self.directory / "logs" / f"{self._prefix}{name}.log").read_text(errors="replace")[-2000:]
 
     @asynccontextmanager
     async def entry(self) -> AsyncIterator[Entry]:
         """The service's own door, in this process."""
-        root = RootKey(self._settings.root_key_bytes)
-        database = open_database(self._settings, None)
+        root = RootKey(self.settings.root_key_bytes)
+        database = open_database(self.settings, None)
         try:
             yield Entry(database, root, Shops(database, root))
         finally:
@@ -141,7 +163,11 @@ class Stage:
             shop_id = await create_shop(entry.database, entry.root, name=name, timezone=_ZONE.key, pinned_as_of=day)
             async with entry.shop(shop_id) as (db, _):
                 await db.execute(repository.SET_SETTINGS, shop=shop_id, settings=_UNBOUND.model_dump(mode="json"))
-            entry.shops.forget(shop_id)
+        return await self.enter_shop(shop_id)
+
+    async def enter_shop(self, shop_id: int) -> Tenant:
+        """A new client of a shop that is there."""
+        async with self.entry() as entry:
             async with entry.shop(shop_id) as (db, shop):
                 new = await create_client(db, shop, entry.root, name="benchmark", scopes=frozenset(SCOPES))
             token = await exchange(
@@ -157,7 +183,7 @@ class Stage:
 
     def _start(self, name: str, module: Callable[[int], list[str]]) -> int:
         port = _free_port()
-        self._children.add(name, [sys.executable, "-m", *module(port)], self._environment)
+        self._children.add(self._prefix + name, [sys.executable, "-m", *module(port)], self._environment)
         self.run(lambda: self._until_ready(name, port))
         return port
 
@@ -177,13 +203,16 @@ class Stage:
 @contextmanager
 def up(plan: Plan) -> Iterator[Stage]:
     """Servers with real fsync in a directory that is removed afterwards, and whatever processes are started on them."""
-    with (
-        workplace(plan) as directory,
-        servers.start(directory, durable=True) as running,
-        Children(directory / "logs") as children,
-    ):
+    with workplace(plan) as directory, at(directory) as place:
+        yield place
+
+
+@contextmanager
+def at(directory: Path, root_key: str | None = None, settings: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """The same in a directory that stays. `root_key`: of what is there already; `settings`: of Postgres."""
+    with servers.start(directory, durable=True, settings=settings) as running, Children(directory / "logs") as children:
         migrate.upgrade(running.database_url)
-        yield Stage(directory, running, children)
+        yield Stage(directory, running.database_url, running.redis_url, children, root_key=root_key)
 
 
 @contextmanager

@@ -165,6 +165,9 @@ class Database:
         if role is not None and not _ROLE.fullmatch(role):
             raise ValueError(f"not a role name: {role!r}")
         self._connect = {"timeout": acquire_timeout_seconds} | connect_arguments(url)
+        if not pgbouncer:
+            # A page of ten million customers is read in less time than it takes to start processes that would share it.
+            self._connect["server_settings"] |= {"max_parallel_workers_per_gather": "0"}
         if role is not None and not pgbouncer:
             self._connect["server_settings"] |= {"role": role}
         self._role = role

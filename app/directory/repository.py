@@ -1,7 +1,7 @@
 """Lists of customers: the keys of a page by one index walk, then the page's rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -69,7 +69,10 @@ async def keyset(
 
 
 async def page_numbered(db: Connection, shop: Shop, *, filters: Filters, offset: int, limit: int) -> list[ListRow]:
-    """The page at an offset, newest first: only keys are skipped, and callers cap how many."""
+    """The page at an offset, newest first: only keys are skipped, and callers cap how many.
+
+    Who carries a tag comes by number, the highest first, which is how the tag's index has them.
+    """
     query = _page(filters, after=False, numbered=True)
     rows = await db.fetch(query, shop_id=shop.id, limit=limit, offset=offset, **bound(filters))
     return _opened(shop, rows)
@@ -109,35 +112,73 @@ def _source(filters: Filters) -> str:
 
 
 def _page(filters: Filters, *, after: bool, numbered: bool) -> Statement:
+    offset = "offset :offset" if numbered else ""
+    if filters.by_tag and not after:
+        reach = "cast(:limit as bigint) + cast(:offset as bigint)" if numbered else ":limit"
+        keys = f"select id from ({_carriers(filters, reach)}) as found order by id desc limit :limit {offset}"  # noqa: S608 ours
+        return _rows_of(keys, instant="c.created_at", order="page.id desc")
     order = order_of(filters)
     shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
     terms = [shop, *conditions(filters)]
     if after:
         terms.append(f"({order.instant}, {order.number}) < (:after_instant, cast(:after_number as bigint))")
+    keys = f"""
+        select {order.number} as id, {order.instant} as instant
+        from {_source(filters)} where {" and ".join(terms)}
+        order by {order.instant} desc, {order.number} desc
+        limit :limit {offset}
+    """  # noqa: S608 terms of our own, values stay bound
+    return _rows_of(keys, instant="page.instant", order="page.instant desc, page.id desc")
+
+
+def _rows_of(keys: str, *, instant: str, order: str) -> Statement:
+    """The rows that a list shows of the customers whose keys this SQL selects."""
     return compiled(
         f"""
-        with page as (
-            select {order.number} as id, {order.instant} as instant
-            from {_source(filters)} where {" and ".join(terms)}
-            order by {order.instant} desc, {order.number} desc
-            limit :limit {"offset :offset" if numbered else ""}
-        )
-        select c.*, key.wrapped, page.instant, k.tier,
+        with page as ({keys})
+        select c.*, key.wrapped, {instant} as instant, k.tier,
                coalesce(s.orders, 0) as orders, coalesce(s.net_fen, 0) as net_fen, s.last_on
         from page
         join customers c on c.shop_id = :shop_id and c.id = page.id
         join vault.person_keys key on key.shop_id = c.shop_id and key.customer_id = c.id
         left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
         left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
-        order by page.instant desc, page.id desc
+        order by {order}
         """  # noqa: S608 terms of our own, values stay bound
     )
+
+
+def _carriers(filters: Filters, reach: str) -> str:
+    """The first so many of each tag, once each: a walk of one tag's index ends where the page does.
+
+    To look for the tag of each customer instead would go through the whole shop for a tag that few carry, and to sort
+    the tag's carriers takes longer the more there are.
+    """
+    rest = replace(filters, any_tag=None)
+    join, terms = "", ""
+    if rest.given():
+        join = "join customers c on c.shop_id = a.shop_id and c.id = a.customer_id"
+        terms = " and " + " and ".join(conditions(rest))
+    return f"""
+        select distinct held.id
+        from unnest(cast(:any_tag as bigint[])) as t (tag_id)
+        cross join lateral (
+            select distinct a.customer_id as id
+            from customer_tags a {join}
+            where a.shop_id = :shop_id and a.tag_id = t.tag_id
+                and (a.valid_until is null or a.valid_until > now()) {terms}
+            order by a.customer_id desc
+            limit {reach}
+        ) as held
+    """  # noqa: S608 terms of our own, values stay bound
 
 
 def _count(filters: Filters) -> Statement:
     if set(filters.given()) == {"tier"}:
         # Without a look at ten thousand customers: who was just merged is counted until the next refresh.
         source, terms = "customer_scores k", ["k.shop_id = :shop_id", "k.tier = :tier"]
+    elif filters.by_tag:
+        return compiled(f"select count(*) from ({_carriers(filters, ':limit')} limit :limit) as found")  # noqa: S608 ours
     else:
         shop = "k.shop_id = :shop_id" if filters.tier else "c.shop_id = :shop_id"
         source, terms = _source(filters), [shop, *conditions(filters)]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,10 +44,11 @@ class Postgres:
 
     name = "Postgres"
 
-    def __init__(self, home: Home, *, durable: bool) -> None:
+    def __init__(self, home: Home, *, durable: bool, settings: Mapping[str, str] | None = None) -> None:
         self._bin = binaries.postgres_bin()
         self.home = home
         self._durable = durable
+        self._given = settings or {}
         self._data = home.path / "postgres"
         self._log = home.log("postgres")
         self._account = account.choose(self._bin / "postgres", home.path)
@@ -103,7 +105,8 @@ class Postgres:
         )
 
     def _settings(self) -> dict[str, str]:
-        settings = COMMON | (DURABLE if self._durable else DISPOSABLE) | {"port": str(self._login.port)}
+        settings = COMMON | (DURABLE if self._durable else DISPOSABLE) | dict(self._given)
+        settings["port"] = str(self._login.port)
         if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).total < SMALL_SHARED_MEMORY_BYTES:
             # A container's /dev/shm is too small for parallel queries.
             settings["dynamic_shared_memory_type"] = "mmap"

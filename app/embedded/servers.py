@@ -1,6 +1,6 @@
 """Both embedded servers as one context manager: the only thing that the rest of the code needs from this package."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,17 +36,18 @@ class Servers:
 
 
 @contextmanager
-def start(data_dir: Path, *, durable: bool = True) -> Iterator[Servers]:
+def start(data_dir: Path, *, durable: bool = True, settings: Mapping[str, str] | None = None) -> Iterator[Servers]:
     """Run Postgres and Valkey until the block ends. Call it from the main thread.
 
     Args:
         data_dir: holds data, logs and passwords; one process at a time.
         durable: False is for tests: data lives in memory (below `data_dir` when memory is short) and is thrown away.
+        settings: of Postgres, over ours.
     Raises: EmbeddedError with one line for the user.
     """
     with home.kept(data_dir) if durable else home.scratch(data_dir) as place:
         with home.explained(place.path):
-            valkey, postgres = Valkey(place, durable=durable), Postgres(place, durable=durable)
+            valkey, postgres = Valkey(place, durable=durable), Postgres(place, durable=durable, settings=settings)
         running: tuple[Server, ...] = (valkey, postgres)
         try:
             _start(running)

@@ -109,6 +109,81 @@ async def test_the_total_is_exact_while_small_and_capped_when_filtered(
         assert await repository.total(db, shop.id, Filters()) == 30
 
 
+async def test_who_carries_tags_comes_once_by_number(entry: Entry, api: Api, shop: Shop, rows: Rows) -> None:
+    ids = await _fill(api, 24)
+    held: list[tuple[int, int, int, datetime | None]] = [(number, 1, number, None) for number in ids[::2]]
+    held += [(number, 2, number, None) for number in ids[::3]]
+    held += [
+        (ids[0], 1, ids[1], None),  # the same tag of another record of theirs
+        (ids[1], 1, ids[1], T0),  # run out
+        (ids[5], 2, ids[5], datetime(2999, 1, 1, tzinfo=UTC)),
+    ]
+    await rows(
+        """
+        insert into customer_tags
+            (shop_id, customer_id, tag_id, origin_customer_id, valid_until, source, actor, assigned_at)
+        select $1, customer_id, tag_id, origin, valid_until, 'manual', 'ada', $6
+        from unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+            as t (customer_id, tag_id, origin, valid_until)
+        returning 1
+        """,
+        shop.id,
+        *map(list, zip(*held, strict=True)),
+        T0,
+    )
+    place = {number: n for n, number in enumerate(ids)}
+
+    async def check(filters: Filters, expected: list[int]) -> None:
+        async with entry.shop(shop.id) as (db, of):
+            assert await repository.total(db, shop.id, filters) == len(expected)
+            found = []
+            for offset in range(0, 30, 5):
+                page = await repository.page_numbered(db, of, filters=filters, offset=offset, limit=5)
+                found += [place[row.customer.id] for row in page]
+                assert [row.position for row in page] == [(row.customer.created_at, row.customer.id) for row in page]
+        assert found == sorted(expected, reverse=True)
+
+    one, either = list(range(0, 24, 2)), [n for n in range(24) if n % 2 == 0 or n % 3 == 0 or n == 5]
+    await check(Filters(any_tag=(1,)), one)
+    await check(Filters(any_tag=(1, 2)), either)
+    await check(Filters(any_tag=(1, 2), has_mobile=True), [n for n in either if n % 2])
+    await check(Filters(any_tag=(1, 2), member=True), [n for n in either if n % 4 == 0])
+    await check(Filters(any_tag=(3,)), [])
+    # With a window the customers are walked, newest first.
+    window = Filters(any_tag=(1, 2), created_from=T0 + timedelta(hours=3))
+    await check(window, [n for n in either if n >= 6])
+
+
+async def test_new_members_come_by_membership_and_a_tier_by_creation(
+    entry: Entry, api: Api, shop: Shop, rows: Rows
+) -> None:
+    ids = await _fill(api, 12)
+    await rows(
+        "update customers set member_since = $2::timestamptz - id * interval '1 hour' where shop_id = $1 returning 1",
+        shop.id,
+        T0 + timedelta(hours=ids[-1]),
+    )
+    await rows(
+        """
+        insert into customer_scores (shop_id, customer_id, tier, created_at)
+        select shop_id, id, 'vip', created_at from customers where shop_id = $1 returning 1
+        """,
+        shop.id,
+    )
+
+    async def found(**given: Any) -> list[int]:
+        async with entry.shop(shop.id) as (db, of):
+            filters = Filters(**given)
+            page = await repository.page_numbered(db, of, filters=filters, offset=0, limit=50)
+            assert await repository.total(db, shop.id, filters) == len(page)
+        return [ids.index(row.customer.id) for row in page]
+
+    assert await found(member_from=T0 + timedelta(hours=2)) == list(range(10))
+    assert await found(member_before=T0 + timedelta(hours=2)) == [10, 11]
+    created = {"created_from": T0 + timedelta(hours=1), "created_before": T0 + timedelta(hours=3)}
+    assert await found(tier="vip", **created) == [5, 4, 3, 2]
+
+
 FILTERS = [
     Filters(),
     Filters(created_from=T0, created_before=T0 + timedelta(days=1)),
@@ -121,6 +196,10 @@ FILTERS = [
     Filters(any_tag=(1,)),
     Filters(any_tag=(1, 2), has_mobile=True),
     Filters(any_tag=(2,), tier="vip"),
+    Filters(any_tag=(1,), member=True),
+    Filters(any_tag=(2,), created_from=T0, created_before=T0 + timedelta(days=1)),
+    Filters(tier="vip", created_from=T0, created_before=T0 + timedelta(days=1)),
+    Filters(member_from=T0, member_before=T0 + timedelta(days=1)),
 ]
 
 
