@@ -25,9 +25,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def zoned(moment: datetime, zone: ZoneInfo) -> datetime:
+    """A moment without a zone is in the shop's zone. For what only the database reads, which makes UTC of it anyway."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
 def localise(moment: datetime, zone: ZoneInfo) -> datetime:
     """A moment without a zone is in the shop's zone; one with a zone keeps it. Returns UTC."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    return zoned(moment, zone).astimezone(UTC)
 
 
 def live_as_of(zone: ZoneInfo, *, pinned: date | None, moment: datetime | None = None) -> date:

@@ -146,7 +146,9 @@ class _Case:
         if self.is_left_alone:
             return []
         fresh = [claim for claim in self.claims if claim.key not in self.found]
-        if fresh and self.apart:
+        if not fresh:
+            return fresh
+        if self.apart:
             apart = {claim.key for claim in self.apart}
             fresh = [claim for claim in fresh if claim.key not in apart]
         return list(_once(fresh))
@@ -643,7 +645,7 @@ class _Wave:
             assert mine  # noqa: S101 nobody is made of nothing: they could never be claimed
             claimed += mine
             expected[number] = len(mine)
-            created_at = clock.localise(write.created_at, self._shop.zone) if write.created_at else self._moment
+            created_at = clock.zoned(write.created_at, self._shop.zone) if write.created_at else self._moment
             people.append((number, len(mine), event_id, wrapped, created_at, *sealed))
             if write.attributes is not None:
                 described.append((_Known(number, number, wrapped).person(self._shop), write.attributes))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -13,7 +13,7 @@ from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
 from app.customers.batches import RowError
-from app.customers.schemas import IdentityWrite
+from app.customers.schemas import names
 from app.customers.service import Outcome, Write
 from app.events import repository
 from app.events.declarations import BUILT_IN, Problem, problem
@@ -23,8 +23,6 @@ from app.events.schemas import EventTypeWrite, EventWrite, ReplayResult
 PROPERTIES: Final = "invalid_events.properties"
 _AHEAD: Final = timedelta(minutes=5)  # clocks that are this far ahead are believed
 _FORGET_LIMIT: Final = 1000
-
-Names: TypeAlias = tuple[tuple[str, str, str, bool], ...]  # of each identity kind, scope, value, and if verified
 
 
 class Result(NamedTuple):
@@ -65,7 +63,7 @@ async def put_events(
         id_, person = claimed[event.event_id], people[id(event.identities)]
         found = problem(event.type, event.properties, declared.get(event.type))
         if found is None:
-            valid.append(_row(shop, event, id_, person, moment, event.properties))
+            valid.append(_row(shop, event, id_, person, moment, orjson.dumps(event.properties).decode()))
             results[index] = Result("created", id_)
         else:
             sealed = shop.keys.seal(PROPERTIES, orjson.dumps(event.properties).decode())
@@ -141,22 +139,18 @@ async def _people(
 ) -> dict[int, Outcome]:
     """Whose events these are, by the Python identity of their list of identities: a visit's events share one."""
     named = {id(event.identities): event.identities for event in events}
-    wanted = {_names(identities): identities for identities in named.values()}
+    keys = {number: names(identities) for number, identities in named.items()}
+    wanted = {keys[number]: identities for number, identities in named.items()}
     writes = [Write(identities) for identities in wanted.values()]
     found = dict(zip(wanted, await customers.upsert(db, shop, ids, writes, source=source), strict=True))
-    return {number: found[_names(identities)] for number, identities in named.items()}
-
-
-def _names(identities: Sequence[IdentityWrite]) -> Names:
-    """The identities as a key: their values say less, and are compared sooner, than the models do."""
-    return tuple([(identity.kind, identity.scope, identity.value, identity.verified) for identity in identities])
+    return {number: found[key] for number, key in keys.items()}
 
 
 def _row(
     shop: Shop, event: EventWrite, id_: UUID, person: Outcome, moment: datetime, properties: Any
 ) -> tuple[Any, ...]:
     """A row of EVENT_ARRAYS."""
-    said = clock.localise(event.occurred_at, shop.zone)
+    said = clock.zoned(event.occurred_at, shop.zone)
     ahead = said > moment + _AHEAD
     return (
         id_,

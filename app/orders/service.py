@@ -11,6 +11,7 @@ from app.core.crypto import fingerprint
 from app.core.db import Connection, Row
 from app.core.ids import CustomerIds
 from app.customers import service as customers
+from app.customers.schemas import names
 from app.customers.service import CREATED, UNCHANGED, UPDATED, Outcome, Write
 from app.orders import repository
 from app.orders.schemas import OrderWrite, RefundResult, RefundWrite, StatusWrite, Versioned
@@ -125,12 +126,11 @@ async def _people(
     db: Connection, shop: Shop, ids: CustomerIds, orders: Sequence[OrderWrite], source: str
 ) -> list[Outcome]:
     """Each order's customer. Orders of one person name the same identities, and are one write."""
-    writes: dict[tuple[Any, ...], Write] = {}
-    for order in orders:
-        writes.setdefault(tuple(order.identities), Write(order.identities))
-    outcomes = await customers.upsert(db, shop, ids, list(writes.values()), source=source)
-    found = dict(zip(writes, outcomes, strict=True))
-    return [found[tuple(order.identities)] for order in orders]
+    named = [names(order.identities) for order in orders]
+    wanted = {key: order.identities for key, order in zip(named, orders, strict=True)}
+    writes = [Write(identities) for identities in wanted.values()]
+    found = dict(zip(wanted, await customers.upsert(db, shop, ids, writes, source=source), strict=True))
+    return [found[key] for key in named]
 
 
 def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], person: Outcome) -> tuple[Any, ...]:
@@ -141,7 +141,7 @@ def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], person: O
         order.store_id,
         order.channel,
         order.status,
-        clock.localise(order.paid_at, shop.zone) if order.paid_at else None,
+        clock.zoned(order.paid_at, shop.zone) if order.paid_at else None,
         order.amount_fen,
         order.currency,
         *rank,
