@@ -80,6 +80,7 @@ def run(plan: Plan) -> list[Figure]:
         place.run(lambda: filling.warm(place))
         figures += place.run(lambda: _calls(place, tenant, port, plan, book))
         figures += _creations(place, tenant, port, plan, book)
+        place.run(lambda: filling.tidy(place, book))
         return figures
 
 
