@@ -17,7 +17,10 @@ import app.overview.router
 import app.push.receiver
 import app.push.router
 import app.refresh.router
+import app.refresh.tiers
+import app.scoring.reports.router
 import app.scoring.router
+import app.scoring.tiers.router
 import app.touches.router
 import app.webhooks.router
 import app.youzan.router
@@ -35,6 +38,9 @@ V1: tuple[APIRouter, ...] = (
     app.imports.router.uploads,
     app.imports.router.router,
     app.scoring.router.router,
+    app.scoring.tiers.router.router,
+    app.refresh.tiers.router,
+    app.scoring.reports.router.router,
     app.refresh.router.router,
     app.touches.router.router,
     app.exports.router.router,

@@ -19,7 +19,7 @@ from benchmarks import (
     lists,
     push,
     report,
-    rescore,
+    scoring,
     size,
     start,
     street,
@@ -38,7 +38,7 @@ BENCHMARKS: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "push": push.run,
     "touches": touches.run,
     "lists": lists.run,
-    "rescore": rescore.run,
+    "scoring": scoring.run,
     "start": start.run,
     "size": size.run,
 }
@@ -56,7 +56,7 @@ def bench(
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in docs/benchmarks.json and .md")] = False,
     customers: Annotated[
         int | None,
-        typer.Option(min=1000, help="Size of the shops, e.g. 1000000 for lists and rescore; of `size` 10000000"),
+        typer.Option(min=1000, help="Size of the shops, e.g. 1000000 for lists and scoring; of `size` 10000000"),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Where the databases live meanwhile")

@@ -194,6 +194,10 @@ EVENTS: Final = """
         select $1, id, occurred_at::timestamptz, $2, customer_id, customer_id, 'mobile', identity_hash, type,
                properties::jsonb, store_id, source
         from told join claimed using (event_id)
+        returning customer_id
+    ),
+    changed as (
+        insert into customer_changes (shop_id, customer_id, changed_at) select distinct $1, customer_id, $2 from written
     )
     select event_id from claimed
 """

@@ -1,8 +1,9 @@
 """Fills one shop with millions of customers on all cores, keeps what it filled, and goes on where it was broken off.
 
-People and orders go in by COPY and by SQL as `population` writes them; stats, cut points and scores are the service's
-own statements of a full run, in its chunks, by several processes at once. While it loads, indexes are gone, commits do
-not wait and the log says only what recovery needs; afterwards the catalogue must read as migrated, word for word.
+People and orders go in by COPY and by SQL as `population` writes them; stats, what a run measures, and scores are made
+by the service's own statements of a full run, in its chunks, by several processes at once. While it loads, indexes are
+gone, commits do not wait and the log says only what recovery needs; afterwards the catalogue must read as migrated,
+word for word.
 """
 
 import asyncio
@@ -16,26 +17,30 @@ from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import orjson
 import uvloop
 
 from app.access.entry import Entry
-from app.access.shops import Shops
+from app.access.shops import Shop, Shops
 from app.attributes import service as attributes
 from app.attributes.schemas import AttributeWrite
 from app.cli.console import say
 from app.core import clock
 from app.core.config import Settings, decode_root_key, new_root_key
 from app.core.crypto import RootKey
+from app.core.db import Connection
 from app.core.ids import new_id
 from app.embedded.errors import EmbeddedError
 from app.embedded.home import write_private
 from app.main import open_database
+from app.refresh import rescore
 from app.refresh.rescore import CHUNK as SCORED_AT_ONCE
+from app.scoring import fitting, measuring, runs
 from app.scoring import repository as scores
-from app.scoring import service as scoring
+from app.scoring.measuring import Yardstick
 from app.tags import repository as tags
 from benchmarks import population, stage
 from benchmarks.measure import Plan
@@ -61,7 +66,25 @@ _LOADING: Final = {
 # Sorting a table's rows for its indexes once is quicker than finding the place of each.
 _PEOPLE: Final = ("customers", "identities", "vault.person_keys")
 _BOUGHT: Final = ("orders", "refunds")
-_LISTED: Final = ("ix_customer_stats_last_on", "ix_customer_scores_tier", "ix_tier_changes_customer")
+_LISTED: Final = (
+    "ix_customer_stats_last_on",
+    "ix_customer_stats_active_on",
+    "ix_customer_stats_since_on",
+    "ix_customer_scores_tier",
+    "ix_customer_scores_cycle_turns_on",
+    "ix_tier_changes_customer",
+    "ix_stage_changes_customer",
+)
+_SCORED: Final = (
+    "customer_stats",
+    "customer_scores",
+    "customer_predictions",
+    "customer_totals",
+    "score_runs",
+    "score_models",
+    "tier_changes",
+    "stage_changes",
+)
 
 _CATALOGUE: Final = """
     select c.oid::regclass::text as of_table, i.indexrelid::regclass::text as name,
@@ -255,7 +278,7 @@ def _people(place: Stage, book: Book) -> None:
 def _orders(place: Stage, book: Book) -> None:
     place.run(lambda: _clear(place, book, _BOUGHT))
     count = ORDERS_EACH * book.customers
-    numbers = _cut(range(1, count + 1), _ORDERS_AT_ONCE)
+    numbers = _cut(range(book.customers), _ORDERS_AT_ONCE // ORDERS_EACH)
     tasks = [(part, 2 * place_of / len(numbers) - 1) for place_of, part in enumerate(numbers)]
     _share_out(place, book, _add_orders, tasks, "orders", count)
 
@@ -293,23 +316,24 @@ async def _attributes(place: Stage, book: Book) -> None:
 
 
 def _scores(place: Stage, book: Book) -> None:
-    """The full run: everybody's stats, cut points, everybody's scores; events as if they had been carried off."""
-    tables = "customer_stats, customer_scores, score_runs, tier_changes, customer_totals, domain_events"
+    """The full run: everybody's stats, what is measured, everybody's scores; events as if they had been carried off."""
+    run_id = new_id()
 
     async def clear() -> None:
         async with place.owner() as owner:
-            await owner.execute(f"truncate {tables}")
+            await owner.execute(f"truncate {', '.join(_SCORED)}, domain_events")
             for name in _LISTED:
                 await owner.execute(f"drop index if exists {name}")
             await owner.execute("analyze customers, orders, refunds")
 
     place.run(clear)
     chunks = _cut(range(book.first, book.first + book.customers), SCORED_AT_ONCE)
-    _share_out(place, book, _add_stats, [(part,) for part in chunks], "stats", book.customers)
+    place.run(lambda: _open_run(place, book, run_id))
+    _share_out(place, book, _add_stats, [(part, run_id) for part in chunks], "stats", book.customers)
     begun = time.monotonic()
-    run_id = place.run(lambda: _publish(place, book))
-    say(f"cut points: {time.monotonic() - begun:,.1f} s")
-    _share_out(place, book, _score, [(part, run_id) for part in chunks], "scores", book.customers)
+    place.run(lambda: _publish(place, book, run_id))
+    say(f"cut points and model: {time.monotonic() - begun:,.1f} s")
+    _share_out(place, book, _score, [(part,) for part in chunks], "scores", book.customers)
 
     async def tidy() -> None:
         async with place.owner() as owner:
@@ -342,52 +366,45 @@ async def _copy_people(hand: Hand, numbers: range) -> int:
 
 async def _add_orders(hand: Hand, numbers: range, seed: float) -> int:
     end = datetime.fromisoformat(hand.book.end)
-    await population.add_orders(hand.owner, hand.book.shop_id, hand.book.people, numbers, end, seed)
-    return len(numbers)
+    await population.add_orders(hand.owner, hand.book.shop_id, hand.book.people, numbers, ORDERS_EACH, end, seed)
+    return ORDERS_EACH * len(numbers)
 
 
-async def _add_stats(hand: Hand, customers: range) -> int:
+async def _add_stats(hand: Hand, customers: range, run_id: UUID) -> int:
     async with hand.entry.shop(hand.book.shop_id) as (db, shop):
         await db.execute(scores.PLAN_FOR_MANY)
-        await scoring.add_stats(db, shop, customers, shop.live_as_of())
+        await measuring.add_stats(db, shop, customers, await _yardstick(db, shop, run_id))
     return len(customers)
 
 
-async def _score(hand: Hand, customers: range, run_id: str) -> int:
+async def _score(hand: Hand, customers: range) -> int:
     async with hand.entry.shop(hand.book.shop_id) as (db, shop):
         await db.execute(scores.PLAN_FOR_MANY)
-        await scoring.score(db, shop, customers, await scoring.hold_published(db, shop))
+        await measuring.score(db, shop, customers, await measuring.hold_published(db, shop, "run"))
     return len(customers)
 
 
-async def _publish(place: Stage, book: Book) -> str:
-    run_id = new_id()
+async def _open_run(place: Stage, book: Book, run_id: UUID) -> None:
+    async with place.entry() as entry, entry.shop(book.shop_id) as (db, shop):
+        await rescore.open_run(db, shop, run_id, None)
+
+
+async def _publish(place: Stage, book: Book, run_id: UUID) -> None:
     database = open_database(_patient(place.settings), None)
     root = RootKey(place.settings.root_key_bytes)
     try:
         async with Entry(database, root, Shops(database, root)).shop(book.shop_id) as (db, shop):
-            tiers, as_of, moment = shop.settings.tiers, shop.live_as_of(), clock.now()
-            await db.execute(
-                scores.OPEN_RUN,
-                shop_id=shop.id,
-                id=run_id,
-                kind="live",
-                as_of=as_of,
-                settings=tiers.model_dump(mode="json"),
-                moment=moment,
-            )
-            await db.execute(
-                scores.PUBLISH,
-                shop_id=shop.id,
-                id=run_id,
-                as_of=as_of,
-                vip_cut=1 - tiers.vip_share,
-                potential_cut=tiers.potential_share,
-                moment=moment,
-            )
+            yardstick = await _yardstick(db, shop, run_id)
+            found, question = await rescore.ask(db, shop, yardstick, live=True)
+            await rescore.publish(db, shop, yardstick, found, fitting.answer(question), live=True)
     finally:
         await database.close()
-    return str(run_id)
+
+
+async def _yardstick(db: Connection, shop: Shop, run_id: UUID) -> Yardstick:
+    row = await db.fetch_one(runs.GET_RUN, shop_id=shop.id, id=run_id)
+    assert row is not None  # noqa: S101 opened before anybody is measured
+    return measuring.of_run(row, None)
 
 
 # --- many processes -------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import orjson
 from benchmarks import client, handwritten, population, receiver, stage
 from benchmarks.measure import Figure, Plan, percentile
 from benchmarks.stage import Stage, Tenant
+from benchmarks.street import almost_vip
 
 _APP: Final = "benchmark-app"
 _SECRET: Final = "benchmark-secret"  # noqa: S105 opens nothing
@@ -109,18 +110,13 @@ async def _walk(
     Returns: seconds from each push to the arrival of its touch, and how many never came.
     """
     async with place.owner() as owner:
-        threshold = await owner.fetchval(
-            "select vip_from_fen from score_runs where shop_id = $1 and state = 'published'", tenant.shop.id
-        )
-        rows = await owner.fetch(
-            "select customer_id from customer_scores where shop_id = $1 and tier <> 'vip'", tenant.shop.id
-        )
-    known = ((row["customer_id"], people.mobile_of(row["customer_id"])) for row in rows)
+        threshold, almost = await almost_vip(owner, tenant.shop.id)
+    known = ((number, people.mobile_of(number)) for number in almost)
     risers = list(itertools.islice(((number, digits) for number, digits in known if digits), count + per_second))
     async with receiver.listening() as inbox:
         hook = {"url": inbox.url, "kinds": ["tier.changed", "touch.requested"]}
         secret = (await client.call(port, "POST", "/v1/webhooks", hook, bearer=tenant.api_key))["secret"]
-        requests = [_trade(tenant, digits, int(threshold) + 1) for _, digits in risers]
+        requests = [_trade(tenant, digits, threshold + 1) for _, digits in risers]
         subscriber = asyncio.create_task(_answer_with_touches(inbox, tenant, port))
         await client.pace(port, requests[:per_second], per_second, b"success")
         await inbox.until(2 * per_second, idle_seconds=_IDLE_SECONDS)

@@ -34,7 +34,9 @@ from app.privacy import rekey
 from app.push import repository as push
 from app.push.jobs import apply_due
 from app.refresh import rescore
-from app.refresh.jobs import ask_for_nightly_run, refresh_changed
+from app.refresh.jobs import ask_for_nightly_run, refresh_changed, sweep_day
+from app.refresh.requests import RESCORE
+from app.scoring import runs
 from app.touches import repository as touches
 from app.touches.jobs import plan_touches, send_due
 from app.touches.service import PLANNING
@@ -49,6 +51,7 @@ Step = Callable[[int], Awaitable[int]]
 
 _TICK_SECONDS: Final = 60.0
 _GIVE_WAY_SECONDS: Final = 10.0
+_ROWS_AT_ONCE: Final = 10_000
 
 
 class House:
@@ -61,7 +64,7 @@ class House:
         root = RootKey(settings.root_key_bytes)
         self.entry = Entry(database, root, Shops(database, root))
         handlers: dict[str, jobs.Handler] = {
-            rescore.KIND: rescore.run,
+            RESCORE: rescore.run,
             PLANNING: plan_touches,
             REMOVE_VALUES: remove_values,
             exporting.JOB: partial(export_jobs.run, keep_hours=settings.export_keep_hours),
@@ -95,6 +98,7 @@ class House:
                 touches.TOUCHES_BELL: Work(touches.HAS_DUE, partial(send_due, self.entry)),
                 changes.EVENTS_BELL: Work(changes.HAS_EVENTS, partial(self._give_way, partial(fan_out, self.entry))),
                 events.KEYS_BELL: Work(events.HAS_EXPIRED_KEYS, partial(_forget_keys, self.entry)),
+                runs.RUNS_BELL: Work(runs.HAS_OLD, partial(_forget_runs, self.entry)),
                 exports.EXPORTS_BELL: Work(exports.HAS_EXPIRED, partial(_forget_exports, self.entry)),
                 push.PUSH_BELL: Work(push.HAS_DUE, partial(apply_due, self.entry)),
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
@@ -130,9 +134,16 @@ class House:
 
     async def tick(self) -> None:
         """What time brings, once for every shop. One that fails is passed over; a lost database ends the round."""
+        lost = 0
         try:
             for shop_id in await self.entry.shops.ids():
-                await self._tick_of(shop_id)
+                try:
+                    await self._tick_of(shop_id)
+                    lost = 0
+                except DatabaseUnavailable:  # or a statement that one shop's work made wait for too long
+                    lost += 1
+                    if lost > 1:
+                        raise
         except DatabaseUnavailable:
             log.warning("database_unavailable", kind="tick")
         except Exception:
@@ -140,6 +151,7 @@ class House:
 
     async def _tick_of(self, shop_id: int) -> None:
         try:
+            await sweep_day(self.entry, shop_id)
             await ask_for_nightly_run(self.entry, shop_id)
             async with self.entry.shop(shop_id) as (db, shop):
                 await idempotency.forget_old(db, shop.id)
@@ -166,6 +178,13 @@ async def _settle_refunds(entry: Entry, shop_id: int) -> int:
 
 async def _forget_keys(entry: Entry, shop_id: int) -> int:
     return await in_shop(entry, shop_id, forget_keys)
+
+
+async def _forget_runs(entry: Entry, shop_id: int) -> int:
+    async def step(db: Connection, shop: Shop) -> int:
+        return await runs.forget_old(db, shop.id, _ROWS_AT_ONCE)
+
+    return await in_shop(entry, shop_id, step)
 
 
 async def _forget_exports(entry: Entry, shop_id: int) -> int:

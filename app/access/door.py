@@ -23,7 +23,7 @@ from app.core.wire import LimitedRequest
 T = TypeVar("T")
 
 _bearer: Final = HTTPBearer(auto_error=False, description="An access token from /auth/token, or a kehu_live_… API key")
-_MANY: Final = ("batch", "export", "triggers")
+_MANY: Final = ("batch", "export", "triggers", "preview", "distribution", "migration")
 _NO_ADDRESS: Final = re.compile(r"[^0-9A-Za-z.:]")
 
 

@@ -25,8 +25,8 @@ SCOPES: Final[dict[str, str]] = {
     "scores:read": "read scores, tiers and exports",
     "imports": "import files of what the client may also send in calls, follow and cancel imports",
     "webhooks": "manage webhook subscriptions and read deliveries",
-    "triggers": "start rescores and touches, read jobs and touches",
-    "admin": "manage stores, templates, suppressions and shop settings",
+    "triggers": "start rescores and touches, try tier definitions, read jobs and touches",
+    "admin": "manage stores, templates, suppressions, tier definitions and shop settings",
     "pii:read": "see names, mobiles and addresses unmasked",
 }
 

@@ -6,17 +6,135 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 
-class TierSettings(BaseModel):
-    """Thresholds of the value tier."""
-
+class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    vip_share: float = Field(default=0.10, gt=0, lt=1, description="Top share of spenders by last year's net spend")
-    potential_share: float = Field(default=0.50, gt=0, lt=1, description="Spend at or above this share's cut")
-    potential_days: int = Field(
-        default=30, ge=1, le=3650, description="High-potential needs an order within these days"
+
+class RfmSettings(_Part):
+    """How r, f and m are made, and what parts high from low in the eight types."""
+
+    method: Literal["cut_points", "cume_dist"] = Field(
+        default="cut_points", description="q20…q80 by linear interpolation; or fifths by cumulative distribution"
     )
-    at_risk_days: int = Field(default=90, ge=1, le=3650, description="At risk after more than this many silent days")
+    types_by: Literal["mean", "median", "score"] = Field(
+        default="mean", description="the mean or the median of the values; or the mean of the scores"
+    )
+
+
+class StageSettings(_Part):
+    """The lifecycle stage. Days count from the last order, event or registration, where nothing else is said."""
+
+    new_days: int = Field(default=30, ge=1, le=3650, description="New for so many days since registration")
+    mature_orders: int = Field(default=3, ge=2, le=1000, description="Orders within a year that make it regular")
+    dormant_days: int = Field(default=180, ge=1, le=3650)
+    lost_days: int = Field(default=365, ge=2, le=3650)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.lost_days <= self.dormant_days:
+            raise ValueError("lost_days is more than dormant_days")
+        return self
+
+
+class CycleSettings(_Part):
+    """The repurchase cycle: what multiple of it makes a customer due, overdue, dormant, lost."""
+
+    own_purchase_days: int = Field(
+        default=3, ge=2, le=100, description="From so many purchase days on, the median of their own gaps counts"
+    )
+    category_customers: int = Field(
+        default=50, ge=5, le=1_000_000, description="A category has a cycle from so many customers with gaps on"
+    )
+    least_days: int = Field(default=7, ge=1, le=365, description="No cycle is shorter")
+    due: float = Field(default=1.0, gt=0, le=100)
+    overdue: float = Field(default=1.5, gt=0, le=100)
+    dormant: float = Field(default=3.0, gt=0, le=100)
+    lost: float = Field(default=6.0, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.due < self.overdue < self.dormant < self.lost:
+            raise ValueError("due, overdue, dormant and lost rise in this order")
+        return self
+
+
+class ClvSettings(_Part):
+    """Customer lifetime value, simple and predicted."""
+
+    years_kept: float = Field(default=3.0, gt=0, le=50)
+    tenure_floor_days: int = Field(
+        default=365, ge=1, le=3650, description="A shorter tenure counts as so long: few days would explode"
+    )
+    least_customers: int = Field(default=500, ge=50, le=10_000_000, description="Below, the model declines")
+    least_days: int = Field(default=180, ge=30, le=3650, description="of history; below, the model declines")
+    monthly_discount: float = Field(default=0.0, ge=0, le=0.2, description="0.01 is one per cent a month")
+
+
+class PreferenceSettings(_Part):
+    """Who looks for price, who for quality, who takes part."""
+
+    discount_share: float = Field(default=0.3, gt=0, lt=1, description="Price-sensitive from this share taken off")
+    quality_share: float = Field(default=0.2, gt=0, lt=1, description="The top share by average price of an item")
+    quality_discount_share: float = Field(default=0.1, ge=0, lt=1, description="and at most this share taken off")
+    social_events: int = Field(default=3, ge=1, le=1000, description="within 180 days")
+    vip_drop_share: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="Of the highest tier, and this month's interactions below this share of "
+        "the mean of the five months before",
+    )
+
+
+class LeadSettings(_Part):
+    """Points of people without orders; together at most 100."""
+
+    sources: dict[Annotated[str, Field(max_length=32)], Annotated[int, Field(ge=0, le=40)]] = Field(
+        default={}, max_length=100, description="Points by source_channel"
+    )
+    other_source: int = Field(default=10, ge=0, le=40, description="Points of any other source_channel, or none")
+    warm_from: int = Field(default=30, ge=1, le=100)
+    hot_from: int = Field(default=60, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.hot_from <= self.warm_from:
+            raise ValueError("hot_from is more than warm_from")
+        return self
+
+
+_Types = tuple[Annotated[str, Field(min_length=1, max_length=64)], ...]
+
+
+class InteractionSettings(_Part):
+    """Which types of events count as which kind of interaction; every type counts as one of some kind."""
+
+    view: _Types = ("view",)
+    cart: _Types = ("cart",)
+    favourite: _Types = ("favourite",)
+    consult: _Types = ("consult",)
+    visit: _Types = ("visit",)
+    social: _Types = ("share", "comment", "invite", "community_join", "check_in", "campaign_response")
+
+    def kinds(self) -> dict[str, str]:
+        """Event type to kind; a type that is named twice has the first kind."""
+        kinds: dict[str, str] = {}
+        for kind, types in self:
+            for name in types:
+                kinds.setdefault(name, kind)
+        return kinds
+
+
+class ScoringSettings(_Part):
+    """What scores are made with, apart from the definition of tiers. Each run keeps those of its day."""
+
+    rfm: RfmSettings = RfmSettings()
+    stages: StageSettings = StageSettings()
+    cycle: CycleSettings = CycleSettings()
+    clv: ClvSettings = ClvSettings()
+    preferences: PreferenceSettings = PreferenceSettings()
+    leads: LeadSettings = LeadSettings()
+    interactions: InteractionSettings = InteractionSettings()
 
 
 class FacadeSettings(BaseModel):
@@ -119,7 +237,7 @@ class ShopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tiers: TierSettings = TierSettings()
+    scoring: ScoringSettings = ScoringSettings()
     facade: FacadeSettings = FacadeSettings()
     limits: LimitSettings = LimitSettings()
     identity_policy: IdentitySettings = IdentitySettings()

@@ -1,6 +1,8 @@
 """Long work as rows: asked for once, leased, fenced, resumed after a crash, followed by its progress."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -75,6 +77,16 @@ PROGRESS = statement(
             due_at = now() + make_interval(secs => :lease_seconds)
         where shop_id = :shop_id and id = :id and attempt = :attempt and state = 'running'
         returning id
+        """
+    )
+)
+BEAT = statement(
+    text(
+        """
+        update queued_jobs set
+            lease_until = now() + make_interval(secs => :lease_seconds),
+            due_at = now() + make_interval(secs => :lease_seconds)
+        where shop_id = :shop_id and id = :id and attempt = :attempt and state = 'running'
         """
     )
 )
@@ -163,6 +175,30 @@ class Lease:
         )
         if kept is None:
             raise LeaseLost
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Extend the lease again and again meanwhile: for one long step that has no progress to report."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self.seconds / 3)
+            try:
+                async with self.entry.database.transaction(self.shop_id) as db:
+                    await db.execute(
+                        BEAT,
+                        shop_id=self.shop_id,
+                        id=self.job_id,
+                        attempt=self.attempt,
+                        lease_seconds=self.seconds,
+                    )
+            except (DatabaseUnavailable, *RETRIABLE):
+                log.warning("job_beat_missed", job_id=str(self.job_id))
 
 
 Handler = Callable[[Lease], Awaitable[dict[str, Any]]]

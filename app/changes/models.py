@@ -11,6 +11,7 @@ customer_changes = tenant_table(
     "customer_changes",
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("customer_id", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False, server_default="fact", comment="fact, or time that passed"),
     instant("changed_at", nullable=False),
     person=PersonRows(merge="stay", export=None, erase="delete"),
 )

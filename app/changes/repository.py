@@ -13,6 +13,7 @@ from app.core.db import Connection, Row, statement
 from app.core.ids import new_id
 
 CHANGES_BELL: Final = "changes"
+TIME: Final = "time"  # the cause of a change that no fact brought
 EVENTS_BELL: Final = "events"
 
 MARK = statement(
@@ -26,7 +27,7 @@ MARK = statement(
 HAS_CHANGES = statement(select(exists().where(customer_changes.c.shop_id == p("shop_id"))))
 HAS_EVENTS = statement(select(exists().where(domain_events.c.shop_id == p("shop_id"))))
 PEEK = statement(
-    select(customer_changes.c.id, customer_changes.c.customer_id)
+    select(customer_changes.c.id, customer_changes.c.customer_id, customer_changes.c.cause)
     .where(customer_changes.c.shop_id == p("shop_id"))
     .order_by(customer_changes.c.id)
     .limit(p("limit"))

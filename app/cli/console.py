@@ -10,25 +10,26 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 out = Console()
 err = Console(stderr=True)
 
 
-def _plain(message: str) -> str:
+def plain(message: str) -> str:
     """A file's or a server's words, without what would steer the terminal."""
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in message)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """One line on stderr, and an exit code."""
-    err.print(f"kehu: {_plain(message)}", style="red", highlight=False, markup=False, soft_wrap=True)
+    err.print(f"kehu: {plain(message)}", style="red", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 def say(message: str) -> None:
     """A line for people, on stderr."""
-    err.print(_plain(message), highlight=False, markup=False, soft_wrap=True)
+    err.print(plain(message), highlight=False, markup=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -44,6 +45,16 @@ def print_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+    out.print(table)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table for people: the first column to the left, numbers and the rest to the right. Cells format nothing."""
+    table = Table(box=None, pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
     out.print(table)
 
 

@@ -7,13 +7,13 @@ import time
 from datetime import datetime
 from enum import StrEnum, auto
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any
 
 import httpx
 import typer
 
 from app.cli.console import fail, print_json, progress_bar, say
-from app.cli.environment import demo_facts
+from app.cli.remote import POLL_SECONDS, ApiKey, Json, Url, answer, follow, open_client, place
 from app.exports.schemas import Format, Kind
 from app.imports import client
 from app.imports.client import ImportResult
@@ -25,14 +25,9 @@ imports = typer.Typer(
     no_args_is_help=True,
 )
 
-Url = Annotated[str | None, typer.Option("--url", envvar="KEHU_URL", help="Where Kehu answers; default: the demo here")]
-ApiKey = Annotated[str | None, typer.Option(envvar="KEHU_API_KEY", help="An API key; default: the demo's here")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 File = Annotated[Path, typer.Argument(help="The file: CSV, or JSON objects in .ndjson; .gz too")]
 Source = Annotated[str, typer.Option(help="Which system the external_id column comes from")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would become of the rows, write nothing")]
-
-_POLL_SECONDS: Final = 0.2
 
 
 class Policy(StrEnum):
@@ -88,16 +83,9 @@ def rescore(
     as_json: Json = False,
 ) -> None:
     """Compute everyone's scores again, and publish them; with --as-of, in a run that leaves live scores alone."""
-    with _client(url, api_key) as http:
-        accepted = _answer(http.post("/v1/triggers/rescore", json={"as_of": as_of.date().isoformat()} if as_of else {}))
-        job = _answer(http.get(f"/v1/jobs/{accepted['job_id']}"))
-        if wait:
-            with progress_bar("scoring") as update:
-                while job["state"] in ("queued", "running"):
-                    update(job["done"], job["total"])
-                    time.sleep(_POLL_SECONDS)
-                    job = _answer(http.get(f"/v1/jobs/{accepted['job_id']}"))
-                update(job["done"], job["total"])
+    with open_client(url, api_key) as http:
+        accepted = answer(http.post("/v1/triggers/rescore", json={"as_of": as_of.date().isoformat()} if as_of else {}))
+        job = follow(http, accepted["job_id"], "scoring", wait=wait)
     if as_json:
         print_json(accepted | {"state": job["state"], "result": job["result"]})
     else:
@@ -126,24 +114,24 @@ def export(
     asked: dict[str, Any] = {"kind": kind, "format": format, "unmasked": unmasked, "reason": reason}
     asked["columns"] = columns.split(",") if columns else None
     asked["filters"] = dict(_filter(text) for text in filters or ())
-    with _client(url, api_key) as http:
+    with open_client(url, api_key) as http:
         if run:
             fetched = _fetch(http, "/v1/scores/export", {"run": run}, file)
             say(f"{fetched} bytes")
             return
-        made = _answer(http.post("/v1/exports", json=asked))
-        place = f"/v1/exports/{made['id']}"
+        made = answer(http.post("/v1/exports", json=asked))
+        export_at = f"/v1/exports/{made['id']}"
         try:
             with progress_bar(kind) as update:
                 while made["state"] in ("queued", "running"):
-                    time.sleep(_POLL_SECONDS)
-                    made = _answer(http.get(place))
+                    time.sleep(POLL_SECONDS)
+                    made = answer(http.get(export_at))
                     update(made["scanned"], made["total"])
             if made["state"] != "done":
                 fail(f"the export {made['id']} is {made['state']}")
-            _fetch(http, f"{place}/content", {}, file)
+            _fetch(http, f"{export_at}/content", {}, file)
         finally:
-            http.delete(place)  # fetched, or given up: nobody needs the copy there
+            http.delete(export_at)  # fetched, or given up: nobody needs the copy there
     say(f"{made['rows']} rows")
 
 
@@ -161,7 +149,7 @@ def _fetch(http: httpx.Client, path: str, params: dict[str, str], file: Path | N
     with http.stream("GET", path, params=params, timeout=None) as response:
         if response.status_code != 200:
             response.read()
-            _answer(response)
+            answer(response)
         own = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         target = os.fdopen(os.open(part, own, 0o600), "wb") if part else sys.stdout.buffer
         try:
@@ -187,7 +175,7 @@ def _import(
     as_json: bool,
     policy: str = "overwrite",
 ) -> None:
-    base_url, key = _place(url, api_key)
+    base_url, key = place(url, api_key)
     try:
         with progress_bar(kind) as update:
             result = asyncio.run(
@@ -233,30 +221,3 @@ def _report(result: ImportResult, *, dry_run: bool, as_json: bool) -> None:
         fail(f"the import ended as {result.state}; see GET /v1/imports/{result.id}")
     if result.refused:
         raise typer.Exit(3)
-
-
-def _place(url: str | None, api_key: str | None) -> tuple[str, str]:
-    facts = demo_facts()
-    base_url, key = url or facts.get("base_url"), api_key or facts.get("api_key")
-    if not base_url or not key:
-        fail("say where and with what key: --url and --api-key (or KEHU_URL and KEHU_API_KEY)", 2)
-    return base_url, key
-
-
-def _client(url: str | None, api_key: str | None) -> httpx.Client:
-    base_url, key = _place(url, api_key)
-    return httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
-
-
-def _answer(response: httpx.Response) -> Any:
-    if response.is_success:
-        return response.json()
-    _refused(response)
-
-
-def _refused(response: httpx.Response) -> NoReturn:
-    try:
-        problem = response.json()
-        fail(f"{problem.get('code')}: {problem.get('detail')}")
-    except ValueError:
-        fail(f"the server answered {response.status_code}")

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from app.cli import audit, data, demo, doctor, keys, run, shops
+from app.cli import audit, data, demo, doctor, keys, run, scores, shops, tiers
 from app.cli.console import fail
 from app.core.errors import AppError
 
@@ -30,6 +30,8 @@ app.add_typer(shops.client, name="client")
 app.add_typer(audit.audit, name="audit")
 app.add_typer(keys.keys, name="keys")
 app.add_typer(data.imports, name="import")
+app.add_typer(tiers.tiers, name="tiers")
+app.add_typer(scores.scores, name="scores")
 
 
 def main() -> None:

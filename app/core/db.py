@@ -69,6 +69,11 @@ def statement(clause: ClauseElement) -> Statement:
     return Statement(sql, names, defaults)
 
 
+def of(alias: str, names: Iterable[str]) -> str:
+    """SQL of columns of one table, by its alias."""
+    return ", ".join(f"{alias}.{name}" for name in names)
+
+
 def unnest(arrays: Mapping[str, str]) -> str:
     """SQL of arrays that are bound by name as the rows of a table `t`. `arrays`: each name with its element's type."""
     casts = ", ".join(f"cast(:{name} as {kind}[])" for name, kind in arrays.items())

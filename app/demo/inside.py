@@ -19,6 +19,7 @@ from app.core.db import Database, statement
 from app.core.errors import Unauthorized
 from app.imports import repository as imports
 from app.imports.jobs import run as run_import
+from app.scoring import runs
 
 NAMES: Final = {"brand": "初雨美妆 (demo)", "history": "Orders from a file (demo)"}
 
@@ -108,6 +109,9 @@ async def pin_after_newest_order(entry: Entry, shop_id: int) -> None:
         if newest is not None:
             day = newest.astimezone(shop.zone).date() + timedelta(days=1)
             await db.execute(repository.PIN_SHOP, shop=shop_id, pinned_as_of=day)
+            # Whoever was looked at until now was measured as of today; the run that follows measures everybody.
+            await runs.take_clock(db, shop_id, day)
+            await db.execute(runs.SET_CLOCK, shop_id=shop_id, day=day)
     entry.shops.forget(shop_id)
 
 

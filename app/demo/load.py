@@ -54,7 +54,7 @@ def file(path: Path, update: Update, work: Callable[[], None], *, base_url: str,
 
 
 def brand(progress: Callable[[str], AbstractContextManager[Any]], *, base_url: str, api_key: str) -> None:
-    """The invented beauty chain: stores, members, three years of orders, refunds, consents and a sandbox endpoint."""
+    """The invented beauty chain: stores, members, three years of orders, a year of events, refunds and consents."""
     chain = generate(SEED, datetime.now(UTC).date())
     with httpx.Client(
         base_url=base_url, headers={"Authorization": f"Bearer {api_key}"}, timeout=60, trust_env=False
@@ -73,6 +73,12 @@ def brand(progress: Callable[[str], AbstractContextManager[Any]], *, base_url: s
                 _rows(http.post("/v1/orders/batch", json={"orders": batch}))
                 sent += len(batch)
                 update(sent, len(chain.orders))
+        with progress("events") as update:
+            sent = 0
+            for batch in _batches(chain.events):
+                _kept(http.post("/v1/events/batch", json={"events": batch}))
+                sent += len(batch)
+                update(sent, len(chain.events))
     with progress("refunds, consents") as update:
         asyncio.run(_singles(chain, members, update, base_url, api_key))
 
@@ -141,6 +147,12 @@ def _rows(response: httpx.Response) -> list[dict[str, Any]]:
     if refused := [row for row in results if row["status"] == "refused"]:
         raise LoadRefused(f"{len(refused)} rows refused, the first: {refused[0]['error']}")
     return results
+
+
+def _kept(response: httpx.Response) -> None:
+    counts = _ok(response).json()
+    if counts["invalid"] or counts["refused"]:
+        raise LoadRefused(f"{counts['invalid'] + counts['refused']} events were not kept")
 
 
 def _ok(response: httpx.Response) -> httpx.Response:

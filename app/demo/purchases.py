@@ -50,15 +50,23 @@ def _order(
     hours = _STORE_HOURS if channel == OFFLINE else _ONLINE_HOURS
     hour = random.choices(_HOURS, cum_weights=hours)[0]
     paid_at = datetime.combine(day, time(hour, random.randrange(60), random.randrange(60)), CHINA)
+    discount = _discount_fen(random, total, festival, channel)
     order: Payload = {
-        "identities": _known_by(person, channel),
+        "identities": known_by(person, channel),
         "channel": CHANNEL_NAMES[channel],
         "status": _status(channel, (end - day).days),
         "paid_at": paid_at.isoformat(),
-        "amount_fen": total - _discount_fen(random, total, festival, channel),
+        "amount_fen": total - discount,
+        "discount_fen": discount,
         "currency": "CNY",
         "items": [
-            {"sku": product.sku, "name": product.name, "quantity": quantity, "price_fen": product.price_fen}
+            {
+                "sku": product.sku,
+                "name": product.name,
+                "category": product.category.name,
+                "quantity": quantity,
+                "price_fen": product.price_fen,
+            }
             for product, quantity in basket.items()
         ],
         "version": 1,
@@ -79,7 +87,8 @@ def _channel(random: Random, person: Person) -> int:
     )
 
 
-def _known_by(person: Person, channel: int) -> list[Payload]:
+def known_by(person: Person, channel: int) -> list[Payload]:
+    """The identities, at most two, that the person shows in a channel."""
     found = [person.identities[kind] for kind in _KNOWN_BY[channel] if kind in person.identities]
     return [dict(identity) for identity in (found or person.identities.values())][:2]
 
@@ -93,9 +102,14 @@ def _basket(random: Random, person: Person, day: date, ran_out: Category | None)
         category = random.choices(CATEGORIES, cum_weights=tastes)[0]
         if place == 0 and ran_out and random.random() < 0.6:
             category = ran_out
-        product = random.choices(_RANGES[category.name], cum_weights=_POPULARITY[category.name])[0]
+        product = pick(random, category)
         basket[product] = 2 if random.random() < (0.3 if category.lasts_days <= 45 else 0.08) else 1
     return basket
+
+
+def pick(random: Random, category: Category) -> Product:
+    """One of the category's articles, the first ones oftener."""
+    return random.choices(_RANGES[category.name], cum_weights=_POPULARITY[category.name])[0]
 
 
 def _discount_fen(random: Random, total: int, festival: bool, channel: int) -> int:

@@ -166,6 +166,7 @@ class Demo:
             inside.run(self._environment, inside.pin_after_newest_order, self.facts.shop_id)
         else:
             load.brand(self._progress, **place)
+            migrate.upgrade(self._servers.database_url)  # months for the events, which go back further than it had any
         self.as_of = inside.run(self._environment, inside.as_of, self.facts.shop_id)
         return False
 

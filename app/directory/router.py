@@ -1,7 +1,7 @@
 """GET /v1/customers, and the same by POST for what must not stand in a URL."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,13 +22,14 @@ from app.customers.records import read_fields
 from app.customers.schemas import CustomerRead
 from app.directory import repository
 from app.directory.filters import Filters
+from app.scoring.tiers import service as tiers
+from app.scoring.tiers.definition import TierName
 
 router = APIRouter(
     prefix="/v1/customers", tags=["customers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
 )
 
 Reader = Annotated[Call, door("customers:read")]
-Tier = Literal["vip", "high_potential", "regular", "at_risk"]
 CONDITIONS_LIMIT: Final = 10
 _ATTRIBUTE = (
     "A condition on a public or personal attribute: name:value, and for numbers and days also name>=value, <=, >, <; "
@@ -62,7 +63,7 @@ class CustomerSearch(BaseModel):
     created_before: clock.Moment | None = None
     updated_from: clock.Moment | None = None
     updated_before: clock.Moment | None = None
-    tier: Tier | None = None
+    tier: TierName | None = None
     store_id: StoreId | None = None
     has_mobile: bool | None = None
     member: bool | None = None
@@ -81,7 +82,7 @@ async def list_customers(
     created_before: clock.Moment | None = None,
     updated_from: clock.Moment | None = None,
     updated_before: clock.Moment | None = None,
-    tier: Annotated[Tier | None, Query()] = None,
+    tier: Annotated[TierName | None, Query(description="A tier of the published definition")] = None,
     store_id: Annotated[int | None, Query(ge=1, lt=2**53)] = None,
     has_mobile: bool | None = None,
     member: bool | None = None,
@@ -123,6 +124,8 @@ def _filters(call: Call, conditions: tuple[Condition, ...], **given: Any) -> Fil
 
 
 async def _page(request: Request, call: Call, filters: Filters, cursor: str | None, limit: int) -> Response:
+    if filters.tier is not None:
+        await tiers.check_name(call.db, call.shop.id, filters.tier, field="tier")
     rows = await repository.keyset(call.db, call.shop, filters=filters, after=_position(cursor), limit=limit)
     call.visit.concerns([row.customer.id for row in rows])
     entry: Entry = request.app.state.entry

@@ -21,7 +21,9 @@ events = tenant_table(
     Column("store_id", BigInteger),
     Column("source", Text),
     # what a customer did, within bounds of time
-    Index("ix_events_customer", "shop_id", "customer_id", "occurred_at"),
+    Index("ix_events_customer", "shop_id", "customer_id", "occurred_at", postgresql_include=["type"]),
+    # whose stats a passing day changes
+    Index("ix_events_occurred", "shop_id", "occurred_at", postgresql_include=["customer_id"]),
     postgresql_partition_by="RANGE (occurred_at)",
     person=PersonRows(merge="follow", export="events", erase="delete"),
 )

@@ -9,6 +9,7 @@ from sqlalchemy import Text, any_, cast, select, text
 from sqlalchemy import bindparam as p
 from sqlalchemy.dialects.postgresql import ARRAY
 
+from app.changes.repository import CHANGES_BELL
 from app.core.db import Connection, Row, Rows, columns, statement, unnest
 from app.core.ids import new_ids
 from app.events.models import event_keys, event_types, invalid_events
@@ -76,21 +77,33 @@ FORGET_KEYS = statement(
 )
 
 
-def _add(table: str, arrays: Mapping[str, str], properties: str) -> str:
+# Each of them once, whatever they did: `known` has a row for every person who brings something in the statement.
+_MARKED: Final = """
+    marked as (
+        insert into customer_changes (shop_id, customer_id, changed_at)
+        select distinct cast(:shop_id as bigint), owner, cast(:moment as timestamptz) from known
+    )
+"""
+
+
+def _add(table: str, arrays: Mapping[str, str], properties: str, *more: str) -> str:
     """The people are held, so that what comes in belongs to who answers for them when this commits."""
     names = ", ".join(arrays)
-    return f"""
-        with known as (
+    known = """
+        known as (
             select id as record, coalesce(merged_into, id) as owner from customers
             where shop_id = :shop_id and id = any(cast(:origin_customer_id as bigint[])) order by id for key share
         )
+    """
+    return f"""
+        with {", ".join((known, *more))}
         insert into {table} (shop_id, customer_id, received_at, {names})
         select :shop_id, known.owner, :moment, {names.replace("properties", properties)}
         from {unnest(arrays)} join known on known.record = t.origin_customer_id
     """  # noqa: S608 names of our own
 
 
-ADD_EVENTS = statement(text(_add("events", EVENT_ARRAYS, "cast(properties as jsonb)")))
+ADD_EVENTS = statement(text(_add("events", EVENT_ARRAYS, "cast(properties as jsonb)", _MARKED)))
 ADD_INVALID = statement(text(_add("invalid_events", INVALID_ARRAYS, "properties")))
 
 LIST_INVALID = statement(
@@ -114,7 +127,8 @@ MAKE_VALID = statement(
             from invalid_events v join customers c on c.shop_id = v.shop_id and c.id = v.origin_customer_id
             where v.shop_id = :shop_id and v.id = :id for key share of c
         ),
-        taken as (delete from invalid_events where shop_id = :shop_id and id = :id returning *)
+        taken as (delete from invalid_events where shop_id = :shop_id and id = :id returning *),
+        {_MARKED}
         insert into events (customer_id, {_MOVED}, properties)
         select known.owner, {_MOVED}, cast(:properties as jsonb)
         from taken join known on known.record = taken.origin_customer_id
@@ -188,11 +202,21 @@ async def declared(db: Connection, shop_id: int, types: Collection[str]) -> dict
 
 
 async def add(db: Connection, shop_id: int, moment: datetime, *, valid: Rows, invalid: Rows) -> None:
-    """Keep events (rows of EVENT_ARRAYS) and those that do not fit (rows of INVALID_ARRAYS)."""
+    """Keep events (rows of EVENT_ARRAYS) and those that do not fit (rows of INVALID_ARRAYS).
+
+    The refresh is asked to look at whoever did what was kept; at who sent what does not fit, nobody needs to look.
+    """
     if valid:
         await db.execute(ADD_EVENTS, shop_id=shop_id, moment=moment, **columns(EVENT_ARRAYS, valid))
+        db.ring(CHANGES_BELL)
     if invalid:
         await db.execute(ADD_INVALID, shop_id=shop_id, moment=moment, **columns(INVALID_ARRAYS, invalid))
+
+
+async def make_valid(db: Connection, shop_id: int, id_: UUID, properties: Mapping[str, Any], moment: datetime) -> None:
+    """Move an invalid event that this transaction has locked to the others, and ask the refresh to look."""
+    await db.execute(MAKE_VALID, shop_id=shop_id, id=id_, properties=properties, moment=moment)
+    db.ring(CHANGES_BELL)
 
 
 async def put_type(

@@ -95,7 +95,7 @@ async def replay(db: Connection, shop: Shop, id_: UUID) -> tuple[ReplayResult, i
     declared = await repository.declared(db, shop.id, [row["type"]])
     found = problem(row["type"], properties, declared.get(row["type"]))
     if found is None:
-        await db.execute(repository.MAKE_VALID, shop_id=shop.id, id=id_, properties=properties)
+        await repository.make_valid(db, shop.id, id_, properties, clock.now())
         return ReplayResult(id=id_, state="valid", reason=None), row["customer_id"]
     await db.execute(repository.SAY_WHY, shop_id=shop.id, id=id_, reason=found._asdict())
     return ReplayResult(id=id_, state="invalid", reason=RowError(**found._asdict())), row["customer_id"]

@@ -17,6 +17,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.races import RETRIABLE
 from app.exports import kinds, lines, repository, service
 from app.exports.schemas import ExportFilters
+from app.scoring.service import standing
 
 CHUNK: Final = 2_000
 TURN_SECONDS: Final = 5.0  # then the shop's other jobs go first
@@ -67,7 +68,8 @@ async def _chunk(
         reached = kinds.reached_after(export["kind"], keys[-1])
         query, values = kinds.rows_through(export["kind"], filters, export["reached"], reached)
         rows = await db.fetch(query, shop_id=shop.id, **values)
-        content += await _lines(kinds.Reading(lease.entry.root, shop), export, rows)
+        reading = kinds.Reading(lease.entry.root, shop, await standing(db, shop))
+        content += await _lines(reading, export, rows)
     if content:
         await _keep(db, shop, export, content, len(rows))
     moment, ended = clock.now(), len(keys) < CHUNK

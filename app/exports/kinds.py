@@ -18,7 +18,9 @@ from app.core.db import Row, Statement, statement
 from app.customers.records import open_customer, person_key, read_fields
 from app.directory.filters import Filters, bound, conditions
 from app.exports import schemas
-from app.scoring.service import ages
+from app.scoring.judging import PREDICTIONS, SCORES
+from app.scoring.reading import EXTERNAL
+from app.scoring.service import Standing, line
 
 COUNTED_TO: Final = 10_000_000
 
@@ -33,7 +35,9 @@ _CUSTOMER_FILTERS: Final = (
     "member",
 )
 # Who is locked is stored and shown to nobody, and who was merged away is somebody else now.
+_SCORED: Final = ", ".join([*(f"k.{name}" for name in SCORES), *(f"g.{name}" for name in PREDICTIONS)])
 _SHOWN: Final = "c.status = 'active' and c.merged_into is null"
+_THERE: Final = "s.since_on < (select k.swept_to from score_clocks k where k.shop_id = s.shop_id)"
 
 
 class Reading(NamedTuple):
@@ -41,6 +45,7 @@ class Reading(NamedTuple):
 
     root: RootKey
     shop: Shop
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,9 @@ def _identity(reading: Reading, row: Row) -> dict[str, Any]:
 
 def _score(reading: Reading, row: Row) -> dict[str, Any]:
     external = person_key(reading.shop, row).open("identities.value", row["value"]) if row["value"] else None
-    return dict(row) | ages(row, reading.shop.live_as_of()) | {"external_id": external}
+    as_of, settings, run = reading.standing
+    told = {"as_of": as_of, "run_id": run["id"] if run else None, "external_id": external}
+    return line(row, as_of, settings) | told
 
 
 KINDS: Final[dict[str, Kind]] = {
@@ -221,19 +228,16 @@ KINDS: Final[dict[str, Kind]] = {
         line=schemas.ScoreLine,
         table="customer_stats s",
         key={"s.customer_id": "bigint"},
-        rows="""
-            select s.*, k.r, k.f, k.m, k.rfm_type, k.tier, e.value, e.origin_customer_id, e.wrapped
+        rows=f"""
+            select s.*, {_SCORED}, e.value, e.origin_customer_id, e.wrapped
             from customer_stats s
             join customers c on c.shop_id = s.shop_id and c.id = s.customer_id
             left join customer_scores k on k.shop_id = s.shop_id and k.customer_id = s.customer_id
-            left join lateral (
-                select i.value, i.origin_customer_id, key.wrapped from identities i
-                join vault.person_keys key on key.shop_id = i.shop_id and key.customer_id = i.origin_customer_id
-                where i.shop_id = s.shop_id and i.customer_id = s.customer_id and i.kind = 'external_id'
-                order by i.first_seen_at, i.value_hash limit 1
-            ) e on true
-        """,
+            left join customer_predictions g on g.shop_id = s.shop_id and g.customer_id = s.customer_id
+            {EXTERNAL}
+        """,  # noqa: S608 terms of our own
         terms={"tier": "k.tier = :tier"},
+        shown=f"{_SHOWN} and {_THERE}",
         opened=_score,
         scopes=("scores:read",),
     ),

@@ -11,6 +11,8 @@ from app.core.clock import Moment
 from app.core.masking import IdentifierField
 from app.customers.normalise import IdentityKind
 from app.customers.schemas import CustomerRead
+from app.scoring.schemas import Judged, Stats
+from app.scoring.tiers.definition import TierName
 
 Kind = Literal["customers", "identities", "tags", "consents", "orders", "order_items", "refunds", "events", "scores"]
 Format = Literal["ndjson", "csv"]
@@ -27,7 +29,7 @@ class ExportFilters(BaseModel):
     created_before: Moment | None = None
     updated_from: Moment | None = None
     updated_before: Moment | None = None
-    tier: Literal["vip", "high_potential", "regular", "at_risk"] | None = None
+    tier: TierName | None = None
     store_id: StoreId | None = None
     has_mobile: bool | None = None
     member: bool | None = None
@@ -104,6 +106,7 @@ class OrderLine(BaseModel):
     status: str
     paid_at: datetime | None
     amount_fen: int
+    discount_fen: int
     refund_fen: int
     currency: str
     store_id: int | None
@@ -120,6 +123,7 @@ class OrderItemLine(BaseModel):
     paid_at: datetime | None
     sku: str | None
     name: str | None
+    category: str | None
     quantity: int
     price_fen: int
 
@@ -148,27 +152,13 @@ class EventLine(BaseModel):
     source: str | None
 
 
-class ScoreLine(BaseModel):
+class ScoreLine(Stats, Judged):
     """A customer's stats and live scores."""
 
     customer_id: int
     external_id: IdentifierField
-    since_on: date
-    orders: int
-    purchase_days: int
-    gross_fen: int
-    refund_fen: int
-    net_fen: int
-    year_net_fen: int
-    first_on: date | None
-    last_on: date | None
-    recency_days: int | None
-    tenure_days: int | None
-    r: int | None
-    f: int | None
-    m: int | None
-    rfm_type: str | None
-    tier: str | None
+    as_of: date
+    run_id: UUID | None
 
 
 class ExportCreate(BaseModel):

@@ -18,6 +18,7 @@ from app.exports import kinds, repository
 from app.exports.errors import ExportGone, ExportNotFound, ExportNotReady, ExportsWaiting
 from app.exports.ranges import Span
 from app.exports.schemas import ExportCreate, ExportFilters, ExportRead
+from app.scoring.tiers import service as tiers
 
 JOB: Final = "export"
 KEY: Final = "exports.key"
@@ -30,6 +31,8 @@ async def ask(db: Connection, shop: Shop, caller: Caller, body: ExportCreate, *,
     """
     require(caller, *further_scopes(body.kind, unmasked=body.unmasked))
     filters = body.filters.given()
+    if body.filters.tier is not None:
+        await tiers.check_name(db, shop.id, body.filters.tier, field="filters.tier")
     for field, remedy in kinds.unknown(body.kind, body.columns, filters):
         raise Unprocessable(remedy, field=field)
     export_id, moment = new_id(), clock.now()

@@ -54,12 +54,33 @@ LAYOUT = Layout(
             "order_time",
         ),
         "amount": ("订单金额", "实付金额", "实收金额", "支付金额", "金额", "订单实付金额", "total", "order_amount"),
+        "discount": (
+            "优惠金额",
+            "折扣金额",
+            "优惠",
+            "订单优惠",
+            "订单优惠金额",
+            "优惠总额",
+            "discount_amount",
+            "discount_fee",
+            "order_discount",
+        ),
         "line_amount": ("行金额", "小计", "商品小计", "商品实付金额", "line_total", "subtotal"),
         "store_id": STORE_ALIASES,
         "channel": ("渠道", "销售渠道", "订单渠道", "订单来源"),
         "status": ("状态", "订单状态", "order_status"),
         "sku": ("商品编码", "商品编号", "规格编码", "货号", "条码", "sku_id", "stock_code", "product_id"),
         "name": ("商品名称", "商品", "品名", "商品标题", "product_name", "item_name", "description"),
+        "category": (
+            "商品类目",
+            "类目",
+            "商品品类",
+            "品类",
+            "商品分类",
+            "分类",
+            "product_category",
+            "item_category",
+        ),
         "quantity": ("数量", "商品数量", "购买数量", "件数", "qty"),
         "unit_price": ("单价", "商品单价", "价格", "商品价格", "price"),
         "refund_no": ("退款编号", "退款单号", "refund_id"),
@@ -81,12 +102,14 @@ Columns, in English or Chinese, in any order:
   order_no, paid_at, at least one of external_id, mobile, email, wechat_openid (with
   wechat_appid), wechat_unionid, wecom_external_userid, fans_id, open_user_id, card_no, device
   the amount, in yuan: amount, or line_amount, or quantity and unit_price
-  optional: store_id, channel, status, sku, name, version, updated_at
+  optional: discount, store_id, channel, status, sku, name, category, version, updated_at
 A file may have one line per order or one per item: lines with the same order_no are one
 order, wherever they stand. Its amount, in whole fen, half a fen rounded up, is
   amount       when given. It is the order's total: every line that fills it must agree;
   line_amount  otherwise, added up over all lines, exactly, then rounded once;
   quantity x unit_price  otherwise, added up over all lines, exactly, then rounded once.
+Its discount, in yuan too, is what was taken off the price; it is not taken off the amount.
+It is the order's, as amount is: every line that fills it must agree. A category is an item's.
 The earliest paid_at and the latest version count, or without versions the latest
 updated_at; everything else that describes the order must agree where it is filled. Times
 without a zone are in the shop's zone. Status is created, paid, shipped, completed or
@@ -105,6 +128,10 @@ _STATUSES |= {
 }
 _STATUSES |= {"交易成功": "completed", "已关闭": "closed", "交易关闭": "closed", "已取消": "closed"}
 _UNPAID = ("created", "closed")
+_HINTS = {
+    "amount": ": amount is the order's total, put a line's own into line_amount",
+    "discount": ": discount is the order's total, add up what was taken off its lines",
+}
 
 
 def read_orders(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
@@ -171,12 +198,14 @@ def to_order(lines: Sequence[Row], *, source: str, zone: ZoneInfo) -> Payload:
         raise RowRefused(lines[0].line, "paid_at", "the time of payment is missing")
     versions = _distinct(lines, "version", whole)
     updates = _distinct(lines, "updated_at", lambda text: moment(text, zone))
+    discount = _agreed(lines, "discount", money)
     fields: Payload = {
         "store_id": _agreed(lines, "store_id", whole),
         "channel": _agreed(lines, "channel", text_cell),
         "status": status,
         "paid_at": rfc3339(min(times)) if times and status != "created" else None,
         "amount_fen": _amount_fen(lines),
+        "discount_fen": None if discount is None else to_fen(discount),
         "currency": "CNY",
         "items": [item for row in lines if (item := _item(row))],
         "version": max(versions, default=None),
@@ -237,16 +266,15 @@ def _item(row: Row) -> Payload | None:
     """
     quantity = read(row, "quantity", whole)
     price, line_amount = read(row, "unit_price", money), read(row, "line_amount", money)
-    sku, name = row.cells.get("sku"), row.cells.get("name")
+    sold = {name: cell for name in ("sku", "name", "category") if (cell := row.cells.get(name))}
     if quantity == 0:
         raise RowRefused(row.line, "quantity", "the quantity is zero")
-    if not (sku or name):
+    if not sold:
         return None
     quantity = quantity or 1
     if price is None:
         price = EXACT.divide(line_amount, Decimal(quantity)) if line_amount is not None else Decimal(0)
-    named = {key: value for key, value in (("sku", sku), ("name", name)) if value}
-    return {**named, "quantity": quantity, "price_fen": to_fen(price)}
+    return {**sold, "quantity": quantity, "price_fen": to_fen(price)}
 
 
 def _agreed(lines: Sequence[Row], field: str, parse: Callable[[str], T]) -> T | None:
@@ -258,7 +286,7 @@ def _agreed(lines: Sequence[Row], field: str, parse: Callable[[str], T]) -> T | 
             continue
         value = read(row, field, parse)
         if agreed and value is not None and value != agreed[1]:
-            hint = ": amount is the order's total, put a line's own into line_amount" if field == "amount" else ""
+            hint = _HINTS.get(field, "")
             raise RowRefused(row.line, field, f"differs from line {agreed[2]} of the same order{hint}")
         if agreed is None and value is not None:
             agreed = (text, value, row.line)

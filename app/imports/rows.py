@@ -29,6 +29,7 @@ _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3}){1,4}|\d{1,15})(?:\.\d{0,20})?", re
 # No five digits in a row: of those a number of a person could be made.
 _NAME = re.compile(r"(?!.*\d{5})[a-z][a-z0-9_]{0,39}", re.ASCII)
 _WHOLE = re.compile(r"(?:\d{1,3}(?:,\d{3}){1,5}|\d{1,18})(?:\.0*)?", re.ASCII)
+_COLUMNS = {"amount_fen": "amount", "discount_fen": "discount", "price_fen": "unit_price", "body": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def column(field: str, payload: Payload) -> str:
     name = re.sub(r"\.\d+$", "", name)
     parts = itertools.takewhile(_NAME.fullmatch, name.split("."))
     name = ".".join(parts)
-    return {"amount_fen": "amount", "price_fen": "unit_price", "body": ""}.get(name, name)[:100]
+    return _COLUMNS.get(name, name)[:100]
 
 
 def read(row: Row, field: str, parse: Callable[[str], T]) -> T | None:

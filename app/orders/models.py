@@ -17,6 +17,7 @@ orders = tenant_table(
     Column("status", Text, nullable=False),
     instant("paid_at"),
     Column("amount_fen", BigInteger, nullable=False),
+    Column("discount_fen", BigInteger, nullable=False, server_default="0", comment="what was taken off the price"),
     Column("currency", Text, nullable=False),
     Column(
         "source_version", BigInteger, nullable=False, comment="the source's version, or its updated_at in microseconds"
@@ -24,6 +25,7 @@ orders = tenant_table(
     Column("payload_hash", LargeBinary, nullable=False, comment="decides between equal versions"),
     instant("received_at", nullable=False),
     CheckConstraint("amount_fen >= 0", name="amount"),
+    CheckConstraint("discount_fen >= 0", name="discount"),
     CheckConstraint("status in ('created', 'paid', 'shipped', 'completed', 'closed')", name="status"),
     # a customer's facts, for the refresh: all that stats are made of, so that scattered rows need not be fetched
     Index(
@@ -31,8 +33,10 @@ orders = tenant_table(
         "shop_id",
         "customer_id",
         "paid_at",
-        postgresql_include=["order_no", "amount_fen", "status"],
+        postgresql_include=["order_no", "amount_fen", "status", "discount_fen", "store_id", "channel"],
     ),
+    # whose stats a passing day changes
+    Index("ix_orders_paid", "shop_id", "paid_at", postgresql_include=["customer_id"]),
     person=PersonRows(merge="follow", export="orders", erase="keep"),
 )
 
@@ -42,6 +46,7 @@ order_items = tenant_table(
     Column("line_no", Integer, primary_key=True, autoincrement=False),
     Column("sku", Text),
     Column("name", Text),
+    Column("category", Text),
     Column("quantity", Integer, nullable=False),
     Column("price_fen", BigInteger, nullable=False),
 )
@@ -59,6 +64,8 @@ refunds = tenant_table(
     CheckConstraint("amount_fen >= 0", name="amount"),
     # an order's refunds, whichever came first
     Index("ix_refunds_order", "shop_id", "order_no"),
+    # whose stats a passing day changes
+    Index("ix_refunds_refunded", "shop_id", "refunded_at"),
     # refunds that wait for their order
     Index("ix_refunds_waiting", "shop_id", "order_no", postgresql_where="not settled"),
 )

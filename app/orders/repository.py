@@ -21,6 +21,7 @@ ORDER_ARRAYS: Final = {
     "status": "text",
     "paid_at": "timestamptz",
     "amount_fen": "bigint",
+    "discount_fen": "bigint",
     "currency": "text",
     "source_version": "bigint",
     "payload_hash": "bytea",
@@ -30,6 +31,7 @@ ITEM_ARRAYS: Final = {
     "line_no": "integer",
     "sku": "text",
     "name": "text",
+    "category": "text",
     "quantity": "integer",
     "price_fen": "bigint",
 }

@@ -1,16 +1,20 @@
 """What crosses the wire about orders and refunds."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from app.access.schemas import StoreId
 from app.core.clock import Moment
 from app.customers.schemas import BATCH_LIMIT, Identities
 
-# Nine million of the largest still add up to what a bigint holds.
-Fen = Annotated[int, Field(ge=0, le=10**12, description="fen, a hundredth of the currency")]
+MOST_FEN: Final = 10**12  # nine million of these still add up to what a bigint holds
+Fen = Annotated[int, Field(ge=0, le=MOST_FEN, description="fen, a hundredth of the currency")]
 Number = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+Category = Annotated[
+    Annotated[str, StringConstraints(strip_whitespace=True, max_length=64)] | None,
+    AfterValidator(lambda category: category or None),
+]
 Status = Literal["created", "paid", "shipped", "completed", "closed"]
 PAID_STATUSES = ("paid", "shipped", "completed")
 
@@ -37,6 +41,10 @@ class OrderItem(BaseModel):
 
     sku: str | None = Field(default=None, max_length=64)
     name: str | None = Field(default=None, max_length=200)
+    # Left out of what is hashed where it is not said: a telling from before there was one is the same telling now.
+    category: Category = Field(
+        default=None, exclude_if=lambda category: category is None, description="what kind of product; empty is none"
+    )
     quantity: int = Field(ge=1, le=1_000_000)
     price_fen: Fen = Field(description="of one piece")
 
@@ -50,7 +58,11 @@ class OrderWrite(Versioned):
     channel: str | None = Field(default=None, max_length=32)
     status: Status = "paid"
     paid_at: Moment | None = Field(default=None, description="without a zone: in the shop's")
-    amount_fen: Fen
+    amount_fen: Fen = Field(description="what the order costs, the discount taken off")
+    # Left out of what is hashed where there is none, as an item's category is.
+    discount_fen: Fen = Field(
+        default=0, exclude_if=lambda discount: discount == 0, description="what was taken off the price"
+    )
     currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$")
     items: Annotated[list[OrderItem], Field(max_length=2000)] = []
 

@@ -47,7 +47,7 @@ async def put_orders(
         outcomes[newest[order_no]].status = CREATED if row["inserted"] else UPDATED
         outcomes[newest[order_no]].customer_id = row["customer_id"]
     items = [
-        (order_no, line_no, item.sku, item.name, item.quantity, item.price_fen)
+        (order_no, line_no, item.sku, item.name, item.category, item.quantity, item.price_fen)
         for order_no in written
         for line_no, item in enumerate(orders[newest[order_no]].items, 1)
     ]
@@ -143,6 +143,7 @@ def _order_row(shop: Shop, order: OrderWrite, rank: tuple[int, bytes], person: O
         order.status,
         clock.zoned(order.paid_at, shop.zone) if order.paid_at else None,
         order.amount_fen,
+        order.discount_fen,
         order.currency,
         *rank,
     )

@@ -49,7 +49,8 @@ _PARTS: Final = {
         "coalesce(o.paid_at, o.received_at)",
         "o.order_no",
         "jsonb_build_object('order_no', o.order_no, 'status', o.status, 'paid', o.paid_at is not null, "
-        "'amount_fen', o.amount_fen, 'currency', o.currency, 'store_id', o.store_id, 'channel', o.channel)",
+        "'amount_fen', o.amount_fen, 'discount_fen', o.discount_fen, 'currency', o.currency, 'store_id', o.store_id, "
+        "'channel', o.channel)",
         "orders o where o.shop_id = :shop_id and o.customer_id = :customer_id",
     ),
     "refund": (

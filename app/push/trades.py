@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from app.customers.schemas import IdentityWrite
-from app.orders.schemas import PAID_STATUSES, OrderWrite, RefundWrite, StatusWrite
+from app.orders.schemas import MOST_FEN, PAID_STATUSES, OrderWrite, RefundWrite, StatusWrite
 from app.push.errors import Invalid
 from app.push.people import ACCOUNT_SCOPE, OPEN_ID_SCOPE, OUTER_SCOPE, identity, known
 from app.push.reading import Json, Told, china_moment, fen, struct, structs, words
@@ -125,6 +125,7 @@ def folded(order_no: str, all_told: Sequence[Told], shop_id: int) -> Folded:
         status=status,
         paid_at=paid_at,
         amount_fen=amount,
+        discount_fen=_discount(info, amount),
         items=_items(info),
         version=version,
     )
@@ -178,6 +179,27 @@ def _amount(info: Json) -> int | None:
     except ValueError:
         raise Invalid("amount_fen") from None
     return amount
+
+
+def _discount(info: Json, amount: int) -> int:
+    """What was taken off: the lines at their prices, less what is paid for them.
+
+    Only where that is certain: every line says its number, price and payment, and the payments with the postage are
+    the order's amount. Else 0, for no field that we know of names it.
+    """
+    lines = structs(info.get("orders"))
+    try:
+        postage = fen(struct(info.get("pay_info")).get("post_fee")) or 0
+        told = [(words(line.get("num")), fen(line.get("price")), fen(line.get("payment"))) for line in lines]
+    except ValueError:
+        return 0
+    listed = paid = 0
+    for number, price, payment in told:
+        if not number.isdecimal() or price is None or payment is None:
+            return 0
+        listed, paid = listed + int(number[:9]) * price, paid + payment
+    certain = paid + postage == amount and paid <= listed <= MOST_FEN
+    return listed - paid if certain else 0
 
 
 def _items(info: Json) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from app.access.door import DoorRoute, door
 from app.access.entry import Call
 from app.core.errors import Forbidden, Unauthorized
 from app.core.problems import problems
-from app.refresh import rescore
+from app.refresh import requests
 
 router = APIRouter(
     prefix="/v1/triggers", tags=["triggers"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
@@ -47,5 +47,5 @@ async def start_rescore(
 ) -> RescoreAccepted:
     """Start a full run; the same `Idempotency-Key` starts it once."""
     key = f"key:{idempotency_key}" if idempotency_key else None
-    job = await rescore.request(call.db, call.shop, as_of=body.as_of, key=key)
+    job = await requests.rescore(call.db, call.shop, as_of=body.as_of, key=key)
     return RescoreAccepted(job_id=job["id"], run_id=UUID(job["arguments"]["run_id"]))

@@ -1,32 +1,27 @@
-"""The scoring room's SQL: sets of customers in, only rows that change are written."""
+"""Stats and scores of sets of customers: only rows that change are written."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import bindparam as p
 from sqlalchemy import func, select, text
 
-from app.core.db import Connection, statement
+from app.core.db import Connection, Statement, of, statement
 from app.customers.models import customers
-from app.scoring.formulas import CUT_POINTS, CUTS, FACTS, SCORE_ROW, SCORES, STATS
-from app.scoring.models import score_runs, tier_changes
+from app.scoring.facts import FACTS, STATS
+from app.scoring.judging import SCORED, computed
 
 _STATS: Final = ", ".join(STATS)
-_SCORES: Final = ", ".join(SCORES)
-# Whoever is measured is named one by one, and by the range from the first to the last of them: without the range the
-# planner would rather read a whole shop than ten thousand places of an index, once for every chunk.
+_SCORED: Final = ", ".join(SCORED)
 _WHO: Final = "who as (select unnest(cast(:customer_ids as bigint[])) as customer_id)"
-
-
-def _of(alias: str, names: Sequence[str]) -> str:
-    return ", ".join(f"{alias}.{name}" for name in names)
 
 
 # The stats row is the mutex of one customer's scores, so a refresh makes it before it computes anything. The customer
 # is held, so that nobody is merged meanwhile: who is has no stats.
 ENSURE = statement(
     text(
-        f"""
+        """
         with fresh as (
             select c.id, c.created_at
             from customers c
@@ -37,13 +32,13 @@ ENSURE = statement(
             order by c.id for key share of c
         ),
         added as (
-            insert into customer_stats (shop_id, customer_id, {_STATS})
-            select :shop_id, id, (created_at at time zone :zone)::date, 0, 0, 0, 0, 0, 0, null, null
+            insert into customer_stats (shop_id, customer_id, since_on, active_on)
+            select :shop_id, id, (created_at at time zone :zone)::date, (created_at at time zone :zone)::date
             from fresh order by id
             on conflict do nothing returning 1
         )
         select count(*) from added
-        """  # noqa: S608 column names of our own
+        """
     )
 )
 # Who has no stats row yet is measured in the statement that makes it. Facts that come meanwhile ask for a refresh,
@@ -73,8 +68,8 @@ COUNT_IN = statement(
         """
     )
 )
-# Who is merged has no stats and no scores of their own. Whoever is taken out of a merge has the tier of the last
-# change again, so that being computed anew is no change.
+# Who is merged has no stats and no scores of their own. Whoever has stats again, taken out of a merge, has the tier and
+# the stage of the last change, so that being computed anew is no change.
 FORGET = statement(
     text(
         """
@@ -92,28 +87,41 @@ FORGET = statement(
 FORGET_SCORES = statement(
     text(
         """
+        with predicted as (
+            delete from customer_predictions g using customers c
+            where g.shop_id = :shop_id and c.shop_id = :shop_id and c.id = g.customer_id and c.merged_into is not null
+                and (cast(:customer_ids as bigint[]) is null or g.customer_id = any(cast(:customer_ids as bigint[])))
+        )
         delete from customer_scores k using customers c
         where k.shop_id = :shop_id and c.shop_id = :shop_id and c.id = k.customer_id and c.merged_into is not null
             and (cast(:customer_ids as bigint[]) is null or k.customer_id = any(cast(:customer_ids as bigint[])))
         """
     )
 )
-REMEMBER_TIERS = statement(
+
+
+def _last(of: str) -> str:
+    return f"""
+        left join lateral (
+            select h.to_{of} as {of} from {of}_changes h
+            where h.shop_id = :shop_id and h.customer_id = c.id and h.origin_customer_id = c.id
+            order by h.changed_at desc, h.id desc limit 1
+        ) last_{of} on true
+    """  # noqa: S608 names of our own
+
+
+REMEMBER = statement(
     text(
-        """
-        insert into customer_scores (shop_id, customer_id, tier, created_at)
-        select :shop_id, c.id, last.to_tier, c.created_at
-        from customers c
-        join lateral (
-            select t.to_tier from tier_changes t
-            where t.shop_id = :shop_id and t.customer_id = c.id and t.origin_customer_id = c.id
-            order by t.changed_at desc, t.id desc limit 1
-        ) last on true
+        f"""
+        insert into customer_scores (shop_id, customer_id, tier, stage, created_at)
+        select :shop_id, c.id, last_tier.tier, last_stage.stage, c.created_at
+        from customers c {_last("tier")} {_last("stage")}
         where c.shop_id = :shop_id and c.id = any(cast(:customer_ids as bigint[])) and c.merged_into is null
+            and (last_tier.tier is not null or last_stage.stage is not null)
             and not exists (select from customer_scores k where k.shop_id = :shop_id and k.customer_id = c.id)
         order by c.id
         on conflict do nothing
-        """
+        """  # noqa: S608 names of our own
     )
 )
 LOCK_FREE = statement(
@@ -150,103 +158,113 @@ UPDATE_STATS = statement(
         update customer_stats s set {", ".join(f"{name} = t.{name}" for name in STATS)}
         from facts t
         where s.shop_id = :shop_id and s.customer_id = t.customer_id
-            and s.customer_id between :first_id and :last_id
-            and ({_of("s", STATS)}) is distinct from ({_of("t", STATS)})
-        """  # noqa: S608 column names of our own
-    )
-)
-# The stats rows are locked, so nobody else writes these scores: what differs is what will have changed. A change of
-# tier is a row and a fact; who was merged meanwhile has none.
-UPDATE_SCORES = statement(
-    text(
-        f"""
-        with {_WHO},
-        run as (select * from score_runs where shop_id = :shop_id and id = cast(:run_id as uuid)),
-        computed as (
-            select s.customer_id, c.created_at, {SCORE_ROW}
-            from who
-            join customer_stats s on s.shop_id = :shop_id and s.customer_id = who.customer_id
-                and s.customer_id between :first_id and :last_id
-            join customers c on c.shop_id = :shop_id and c.id = who.customer_id
-                and c.id between :first_id and :last_id and c.merged_into is null
-            left join run on true
-        ),
-        differing as materialized (
-            select t.*, k.tier as from_tier
-            from computed t
-            left join customer_scores k on k.shop_id = :shop_id and k.customer_id = t.customer_id
-                and k.customer_id between :first_id and :last_id
-            where k.customer_id is null or ({_of("k", SCORES)}) is distinct from ({_of("t", SCORES)})
-        ),
-        written as (
-            insert into customer_scores (shop_id, customer_id, run_id, created_at, {_SCORES})
-            select :shop_id, customer_id, cast(:run_id as uuid), created_at, {_SCORES} from differing
-            order by customer_id
-            on conflict (shop_id, customer_id) do update set
-                run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in SCORES)}
-        ),
-        logged as (
-            insert into tier_changes
-                (shop_id, customer_id, origin_customer_id, from_tier, to_tier, run_id, as_of, changed_at)
-            select :shop_id, customer_id, customer_id, from_tier, tier, cast(:run_id as uuid), :as_of, :moment
-            from differing where tier is distinct from from_tier
-        ),
-        told as (
-            insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
-            select :shop_id, kehu_new_id(), :kind, customer_id,
-                jsonb_build_object(
-                    'customer_id', customer_id, 'from', from_tier, 'to', tier, 'as_of', cast(:as_of as date),
-                    'run_id', cast(:run_id as uuid)
-                ),
-                :moment
-            from differing where tier is distinct from from_tier
-        )
-        select count(*) from differing where tier is distinct from from_tier
+            and ({of("s", STATS)}) is distinct from ({of("t", STATS)})
         """  # noqa: S608 column names of our own
     )
 )
 
-# The refresh holds the published run, so that no batch writes old cut points over a newer run's.
-PUBLISHED_SHARED = statement(
-    select(score_runs.c.id, score_runs.c.as_of, score_runs.c.settings)
-    .where(score_runs.c.shop_id == p("shop_id"), score_runs.c.state == "published")
-    .with_for_update(read=True)
-)
-PUBLISHED = statement(select(score_runs).where(score_runs.c.shop_id == p("shop_id"), score_runs.c.state == "published"))
-GET_RUN = statement(select(score_runs).where(score_runs.c.shop_id == p("shop_id"), score_runs.c.id == p("id")))
-LIST_RUNS = statement(
-    select(score_runs)
-    .where(score_runs.c.shop_id == p("shop_id"), score_runs.c.created_at < p("before"))
-    .order_by(score_runs.c.created_at.desc())
-    .limit(p("limit"))
-)
-OPEN_RUN = statement(
-    text(
-        """
-        insert into score_runs (shop_id, id, kind, state, as_of, settings, created_at)
-        values (:shop_id, :id, :kind, 'computing', :as_of, :settings, :moment)
-        on conflict do nothing
-        """
-    )
-)
-RETIRE = statement(
-    text("update score_runs set state = 'superseded' where shop_id = :shop_id and state = 'published' and id <> :id")
-)
 
-
-def _close_run(source: str, condition: str, state: str) -> str:
+def _log(of: str) -> str:
     return f"""
-        with cuts as (
-            select {CUT_POINTS} from {source} s
-            where s.shop_id = :shop_id and s.orders > 0 and s.since_on < :as_of {condition}
+        logged_{of} as (
+            insert into {of}_changes
+                (shop_id, customer_id, origin_customer_id, from_{of}, to_{of}, cause, run_id, as_of, changed_at)
+            select :shop_id, customer_id, customer_id, from_{of}, {of},
+                case when customer_id = any(cast(:by_time as bigint[])) then 'time' else :cause end,
+                cast(:run_id as uuid), :as_of, :moment
+            from differing where {of} is distinct from from_{of}
         )
-        update score_runs set state = '{state}', published_at = :moment, {", ".join(f"{c} = cuts.{c}" for c in CUTS)}
-        from cuts where score_runs.shop_id = :shop_id and score_runs.id = :id
     """  # noqa: S608 names of our own
 
 
-PUBLISH = statement(text(_close_run("customer_stats", "", "published")))
-FINISH_AS_OF = statement(text(_close_run("score_snapshots", "and s.run_id = :id", "done")))
+@lru_cache(maxsize=1000)
+def update_scores(tier: str) -> Statement:
+    """Scores of customers whose stats rows are held, by a tier definition's SQL. Gives how many changed tier.
+
+    Nobody else writes these scores: what differs is what will have changed. A change of tier is a row and a fact, one
+    of stage a row; who was merged meanwhile has none.
+    """
+    measured = """
+        who
+        join customer_stats s on s.shop_id = :shop_id and s.customer_id = who.customer_id
+        join customers c on c.shop_id = :shop_id and c.id = who.customer_id and c.merged_into is null
+        left join run on true
+        left join customer_predictions g on g.shop_id = :shop_id and g.customer_id = who.customer_id
+    """
+    return statement(
+        text(
+            f"""
+            with {_WHO},
+            run as (select * from score_runs where shop_id = :shop_id and id = cast(:run_id as uuid)),
+            computed as ({computed(tier, stats=measured, kept="s.customer_id, c.created_at,")}),
+            differing as materialized (
+                select t.*, k.tier as from_tier, k.stage as from_stage
+                from computed t
+                left join customer_scores k on k.shop_id = :shop_id and k.customer_id = t.customer_id
+                where k.customer_id is null or ({of("k", SCORED)}) is distinct from ({of("t", SCORED)})
+            ),
+            written as (
+                insert into customer_scores (shop_id, customer_id, run_id, created_at, {_SCORED})
+                select :shop_id, customer_id, cast(:run_id as uuid), created_at, {_SCORED} from differing
+                order by customer_id
+                on conflict (shop_id, customer_id) do update set
+                    run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in SCORED)}
+            ),
+            {_log("tier")}, {_log("stage")},
+            told as (
+                insert into domain_events (shop_id, id, kind, customer_id, data, occurred_at)
+                select :shop_id, kehu_new_id(), :kind, customer_id,
+                    jsonb_build_object(
+                        'customer_id', customer_id, 'from', from_tier, 'to', tier, 'as_of', cast(:as_of as date),
+                        'run_id', cast(:run_id as uuid)
+                    ),
+                    :moment
+                from differing where tier is distinct from from_tier
+            )
+            select count(*) from differing where tier is distinct from from_tier
+            """  # noqa: S608 names of our own
+        )
+    )
+
+
+SNAPSHOT_STATS = statement(
+    text(
+        f"""
+        with {_WHO}, {FACTS}
+        insert into score_snapshots (shop_id, run_id, customer_id, {_STATS})
+        select :shop_id, :run_id, customer_id, {_STATS} from facts where since_on < :as_of
+        on conflict do nothing
+        """  # noqa: S608 column names of our own
+    )
+)
+
+
+@lru_cache(maxsize=1000)
+def snapshot_scores(tier: str) -> Statement:
+    """Scores of an as-of run's own rows, by a tier definition's SQL."""
+    measured = f"""
+        who
+        join (
+            select customer_id, {_STATS}, p_alive from score_snapshots
+            where shop_id = :shop_id and run_id = :run_id and customer_id between :first_id and :last_id
+        ) s on s.customer_id = who.customer_id
+        join customers c on c.shop_id = :shop_id and c.id = who.customer_id and c.id between :first_id and :last_id
+        join score_runs run on run.shop_id = :shop_id and run.id = :run_id
+        cross join lateral (select s.p_alive) g
+    """  # noqa: S608 column names of our own
+    shown = [name for name in SCORED if name != "cycle_turns_on"]
+    return statement(
+        text(
+            f"""
+            with {_WHO}, computed as ({computed(tier, stats=measured, kept="s.customer_id,")})
+            update score_snapshots s set {", ".join(f"{name} = t.{name}" for name in shown)}
+            from computed t
+            where s.shop_id = :shop_id and s.run_id = :run_id and s.customer_id = t.customer_id
+                and s.customer_id between :first_id and :last_id
+            """  # noqa: S608 column names of our own
+        )
+    )
+
 
 NEXT_CUSTOMERS = statement(
     select(customers.c.id)
@@ -259,92 +277,21 @@ COUNT_CUSTOMERS = statement(
     .select_from(customers)
     .where(customers.c.shop_id == p("shop_id"), customers.c.merged_into.is_(None))
 )
-
-SNAPSHOT_STATS = statement(
-    text(
-        f"""
-        with {_WHO}, {FACTS}
-        insert into score_snapshots (shop_id, run_id, customer_id, {_STATS})
-        select :shop_id, :run_id, customer_id, {_STATS} from facts where since_on < :as_of
-        on conflict do nothing
-        """  # noqa: S608 column names of our own
-    )
-)
-SNAPSHOT_SCORES = statement(
-    text(
-        f"""
-        with {_WHO}, computed as (
-            select s.customer_id, {SCORE_ROW}
-            from who
-            join score_snapshots s on s.shop_id = :shop_id and s.run_id = :run_id and s.customer_id = who.customer_id
-                and s.customer_id between :first_id and :last_id
-            join score_runs run on run.shop_id = :shop_id and run.id = :run_id
-        )
-        update score_snapshots s set {", ".join(f"{name} = t.{name}" for name in SCORES)}
-        from computed t
-        where s.shop_id = :shop_id and s.run_id = :run_id and s.customer_id = t.customer_id
-            and s.customer_id between :first_id and :last_id
-        """  # noqa: S608 column names of our own
-    )
-)
-COUNT_STATS = statement(text("select count(*) from customer_stats where shop_id = :shop_id"))
-
-SCORES_OF = statement(
-    text(
-        f"""
-        select c.id as customer_id, {_of("s", STATS)}, {_of("k", SCORES)}, k.run_id
-        from customers c
-        left join customer_stats s on s.shop_id = c.shop_id and s.customer_id = c.id
-        left join customer_scores k on k.shop_id = c.shop_id and k.customer_id = c.id
-        where c.shop_id = :shop_id and c.id = :customer_id
-        """  # noqa: S608 column names of our own
-    )
-)
-TIER_HISTORY = statement(
-    select(
-        tier_changes.c.from_tier,
-        tier_changes.c.to_tier,
-        tier_changes.c.run_id,
-        tier_changes.c.as_of,
-        tier_changes.c.changed_at,
-    )
-    .where(tier_changes.c.shop_id == p("shop_id"), tier_changes.c.customer_id == p("customer_id"))
-    .order_by(tier_changes.c.changed_at.desc(), tier_changes.c.id.desc())
-    .limit(p("limit"))
-)
-
-_EXTERNAL: Final = """
-    left join lateral (
-        select i.value, i.origin_customer_id, key.wrapped from identities i
-        join vault.person_keys key on key.shop_id = i.shop_id and key.customer_id = i.origin_customer_id
-        where i.shop_id = s.shop_id and i.customer_id = s.customer_id and i.kind = 'external_id'
-        order by i.first_seen_at, i.value_hash limit 1
-    ) e on true
-"""
-EXPORT_LIVE = statement(
-    text(
-        f"""
-        select s.customer_id, {_of("s", STATS)}, {_of("k", SCORES)}, e.value, e.origin_customer_id, e.wrapped
-        from customer_stats s
-        join customers c on c.shop_id = s.shop_id and c.id = s.customer_id and c.merged_into is null
-        left join customer_scores k on k.shop_id = s.shop_id and k.customer_id = s.customer_id
-        {_EXTERNAL}
-        where s.shop_id = :shop_id and s.since_on < :as_of order by s.customer_id
-        """  # noqa: S608 column names of our own
-    )
-)
-EXPORT_RUN = statement(
-    text(
-        f"""
-        select s.customer_id, {_of("s", STATS)}, {_of("s", SCORES)}, e.value, e.origin_customer_id, e.wrapped
-        from score_snapshots s {_EXTERNAL}
-        where s.shop_id = :shop_id and s.run_id = :run_id order by s.customer_id
-        """  # noqa: S608 column names of our own
-    )
-)
-# A plan made for any array is made for ten; a chunk of ten thousand deserves its own, and room to sort in memory.
+# A plan made for any array is made for ten, and compares what it made of each with all; so many deserve their own, and
+# room to sort in memory. Told what a disk of today costs, it looks customers up and does not read the whole shop for
+# them. To remember what was looked up is of no use: each order is asked for once.
 PLAN_FOR_MANY = statement(
-    text("select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '32MB', true)")
+    text(
+        """
+        select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '32MB', true),
+               set_config('random_page_cost', '1.1', true), set_config('enable_memoize', 'off', true)
+        """
+    )
+)
+
+# Whoever looks at everybody at once hashes and sorts whole columns.
+PLAN_FOR_EVERYBODY = statement(
+    text("select set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '64MB', true)")
 )
 
 
@@ -352,7 +299,7 @@ async def ensure_stats(db: Connection, shop_id: int, customer_ids: Sequence[int]
     """Give each customer a stats row."""
     added = await db.fetch_value(ENSURE, shop_id=shop_id, customer_ids=list(customer_ids), zone=zone)
     if added:
-        await db.execute(REMEMBER_TIERS, shop_id=shop_id, customer_ids=list(customer_ids))
+        await db.execute(REMEMBER, shop_id=shop_id, customer_ids=list(customer_ids))
     await _count_in(db, shop_id, added)
 
 
@@ -366,7 +313,10 @@ async def forget_merged(db: Connection, shop_id: int, customer_ids: Sequence[int
 
 async def add_stats(db: Connection, shop_id: int, **measured: Any) -> None:
     """Measure customers who have no stats row, and give them one."""
-    await _count_in(db, shop_id, await db.fetch_value(ADD_STATS, shop_id=shop_id, **measured))
+    added = await db.fetch_value(ADD_STATS, shop_id=shop_id, **measured)
+    if added:
+        await db.execute(REMEMBER, shop_id=shop_id, customer_ids=measured["customer_ids"])
+    await _count_in(db, shop_id, added)
 
 
 async def _count_in(db: Connection, shop_id: int, added: int) -> None:

@@ -1,108 +1,100 @@
-"""Stats and scores of a set of customers on a day under a published run: what every kind of pass is made of."""
+"""Scores as callers read them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, Final
-from uuid import UUID
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final, NamedTuple
 
-from app.access.settings import TierSettings
+from app.access.settings import ScoringSettings
 from app.access.shops import Shop
-from app.changes import repository as changes
-from app.core import clock
 from app.core.db import Connection, Row
 from app.customers import service as customers
 from app.customers.errors import CustomerNotFound
-from app.scoring import repository
-from app.scoring.formulas import YEAR_DAYS
-from app.scoring.schemas import Scores, TierChange
+from app.scoring import reading, runs
+from app.scoring.derived import figures, next_order
+from app.scoring.explaining import explain
+from app.scoring.grid import grid_name
+from app.scoring.models import customer_stats
+from app.scoring.schemas import Explained, NextOrder, Scores, StageChange, TierChange
+from app.scoring.tiers import compiling
+from app.scoring.tiers import service as tiers
+from app.scoring.tiers.definition import Definition
 
-TIER_CHANGED: Final = "tier.changed"
 _CHANGES_SHOWN: Final = 100
+# Of a customer whom no refresh has seen yet: nothing has happened, as far as that is known.
+_NOTHING: Final = {
+    column.name: [0] * 6 if column.name == "interactions_by_month" else 0
+    for column in customer_stats.c
+    if column.server_default is not None
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """What customers are measured with: a day, and a run's cut points (None: nothing has been published yet)."""
+async def scores_of(db: Connection, shop: Shop, customer_id: int, *, explained: bool = False) -> Scores:
+    """What one customer scores now, and the tiers and stages they came through, newest first.
+
+    Raises: CustomerNotFound.
+    """
+    customer_id = await customers.answering(db, shop, customer_id)
+    found = await db.fetch_one(reading.SCORES_OF, shop_id=shop.id, customer_id=customer_id)
+    if found is None:
+        raise CustomerNotFound(field="customer_id")
+    row = dict(found) | {name: value for name, value in _NOTHING.items() if found[name] is None}
+    who = {"shop_id": shop.id, "customer_id": customer_id, "limit": _CHANGES_SHOWN}
+    tier_changes = await db.fetch(reading.TIER_HISTORY, **who)
+    stage_changes = await db.fetch(reading.STAGE_HISTORY, **who)
+    as_of, settings, run = await standing(db, shop)
+    row |= figures(row, as_of, settings.clv)
+    upcoming = next_order(row, run, settings)
+    return Scores(
+        **{name: row[name] for name in Scores.model_fields if name in row},
+        as_of=as_of,
+        rfm_segment=grid_name(row["r"], row["f"]) if row["r"] else None,
+        next_order=NextOrder(**upcoming) if upcoming else None,
+        tier_changes=[TierChange(**change) for change in tier_changes],
+        stage_changes=[StageChange(**change) for change in stage_changes],
+        explained=await _explained(db, shop, row, run, settings, as_of) if explained else None,
+    )
+
+
+async def _explained(
+    db: Connection, shop: Shop, row: Row, run: Row | None, settings: ScoringSettings, as_of: date
+) -> Explained | None:
+    if row["since_on"] is None:
+        return None
+    if run is not None:
+        definition, version = Definition.model_validate(run["tiers"]), run["tiers_version"]
+        values = list(run["tier_values"])
+    else:
+        published = await tiers.current(db, shop.id)
+        definition, version = published.definition, published.version
+        values = compiling.without_shares(definition)
+    return Explained(
+        run_id=run["id"] if run else None,
+        tiers_version=version,
+        scores=explain(row, run, settings, definition, values, as_of),
+    )
+
+
+async def stands_at(db: Connection, shop: Shop) -> date:
+    """The exclusive day that live scores stand at: what has been swept to; before anything has been, the live day."""
+    swept_to: date | None = await db.fetch_value(runs.CLOCK, shop_id=shop.id)
+    return swept_to or shop.live_as_of()
+
+
+class Standing(NamedTuple):
+    """What live scores are to be read with: their day, the settings they were made with, the published run."""
 
     as_of: date
-    run_id: UUID | None
-    tiers: TierSettings
+    settings: ScoringSettings
+    run: Row | None
 
 
-async def hold_published(db: Connection, shop: Shop) -> Yardstick:
-    """The live yardstick; its run cannot be superseded while this transaction lasts."""
-    run = await db.fetch_one(repository.PUBLISHED_SHARED, shop_id=shop.id)
-    settings = TierSettings.model_validate(run["settings"]) if run else shop.settings.tiers
-    return Yardstick(shop.live_as_of(), run["id"] if run else None, settings)
+async def standing(db: Connection, shop: Shop) -> Standing:
+    """As of now; before a run has been published, by the shop's settings."""
+    run = await db.fetch_one(runs.PUBLISHED, shop_id=shop.id)
+    settings = ScoringSettings.model_validate(run["settings"]) if run else shop.settings.scoring
+    return Standing(await stands_at(db, shop), settings, run)
 
 
-async def measure(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
-    """Recompute stats from facts, then scores, of customers whose stats rows are held. Returns how many moved."""
-    await update_stats(db, shop, customer_ids, yardstick.as_of)
-    return await score(db, shop, customer_ids, yardstick)
-
-
-async def add_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> None:
-    """Stats from the facts before `as_of` for customers who have none yet."""
-    await repository.add_stats(db, shop.id, **scope(customer_ids), **fact_window(shop, as_of))
-
-
-async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], as_of: date) -> int:
-    """Recompute stats from the facts before `as_of`. Returns how many rows changed."""
-    return await db.execute(repository.UPDATE_STATS, shop_id=shop.id, **scope(customer_ids), **fact_window(shop, as_of))
-
-
-async def score(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
-    """Recompute scores from stats. Returns how many customers changed tier; each change is a row and a fact."""
-    if not customer_ids:
-        return 0
-    moved: int = await db.fetch_value(
-        repository.UPDATE_SCORES,
-        shop_id=shop.id,
-        **scope(customer_ids),
-        run_id=yardstick.run_id,
-        as_of=yardstick.as_of,
-        potential_days=yardstick.tiers.potential_days,
-        at_risk_days=yardstick.tiers.at_risk_days,
-        kind=TIER_CHANGED,
-        moment=clock.now(),
-    )
-    if moved:
-        db.ring(changes.EVENTS_BELL)
-    return moved
-
-
-def scope(customer_ids: Sequence[int]) -> dict[str, Any]:
-    """The parameters that say whose facts are looked at; never of nobody."""
-    return {"customer_ids": list(customer_ids), "first_id": min(customer_ids), "last_id": max(customer_ids)}
-
-
-def fact_window(shop: Shop, as_of: date) -> dict[str, Any]:
-    """The parameters that say which facts count on a day."""
-    return {
-        "zone": shop.zone.key,
-        "before": clock.day_start(as_of, shop.zone),
-        "year_from": as_of - timedelta(days=YEAR_DAYS),
-    }
-
-
-async def scores_of(db: Connection, shop: Shop, customer_id: int) -> Scores:
-    """What one customer scores now, and the tiers they came through, newest first. Raises CustomerNotFound."""
-    customer_id = await customers.answering(db, shop, customer_id)
-    row = await db.fetch_one(repository.SCORES_OF, shop_id=shop.id, customer_id=customer_id)
-    if row is None:
-        raise CustomerNotFound(field="customer_id")
-    history = await db.fetch(repository.TIER_HISTORY, shop_id=shop.id, customer_id=customer_id, limit=_CHANGES_SHOWN)
-    as_of = shop.live_as_of()
-    counts = ("orders", "purchase_days", "gross_fen", "refund_fen", "net_fen", "year_net_fen")
-    figures = dict(row) | {name: row[name] or 0 for name in counts}
-    return Scores(**figures, **ages(row, as_of), as_of=as_of, tier_changes=[TierChange(**change) for change in history])
-
-
-def ages(row: Row, as_of: date) -> dict[str, int | None]:
-    """Whole days from the last and the first order to `as_of`: an order the day before gives 1."""
-    return {
-        "recency_days": (as_of - row["last_on"]).days if row["last_on"] else None,
-        "tenure_days": (as_of - row["first_on"]).days if row["first_on"] else None,
-    }
+def line(row: Mapping[str, Any], as_of: date, settings: ScoringSettings) -> dict[str, Any]:
+    """A row of a whole run as it is exported: what is stored, and what is computed where it is read."""
+    return dict(row) | figures(row, as_of, settings.clv)

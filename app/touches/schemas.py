@@ -6,11 +6,11 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.scoring.tiers.definition import TierName
 from app.touches import messages
 
 Category = Literal["marketing", "transactional"]
 TouchState = Literal["planned", "sending", "delivered", "suppressed", "failed", "quarantined"]
-Tier = Literal["vip", "high_potential", "regular", "at_risk"]
 TemplateCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
 AUDIENCE_LIMIT = 10_000
@@ -60,7 +60,7 @@ class Audience(BaseModel):
     customer_ids: (
         Annotated[list[Annotated[int, Field(ge=1, lt=2**53)]], Field(min_length=1, max_length=AUDIENCE_LIMIT)] | None
     ) = None
-    tier: Tier | None = None
+    tier: TierName | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

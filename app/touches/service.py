@@ -15,6 +15,7 @@ from app.core.db import Connection, Row
 from app.core.errors import Unprocessable
 from app.core.ids import derived_id
 from app.customers.repository import owners_of
+from app.scoring.tiers import service as tiers
 from app.touches import messages, repository
 from app.touches.errors import TemplateNotFound
 from app.touches.repository import Outcome
@@ -141,6 +142,8 @@ def _message(body: str, variables: Mapping[str, str]) -> str:
 async def _audience(db: Connection, shop_id: int, wanted: TouchRequestWrite) -> dict[str, Any]:
     """The audience as kept: people by the numbers of who answers for them, apart from numbers that nobody has."""
     if wanted.audience.customer_ids is None:
+        assert wanted.audience.tier is not None  # noqa: S101 the body names one of them
+        await tiers.check_name(db, shop_id, wanted.audience.tier, field="audience.tier")
         return {"tier": wanted.audience.tier, "skipped": []}
     asked = sorted(set(wanted.audience.customer_ids))
     owners = await owners_of(db, shop_id, asked)

@@ -14,8 +14,8 @@ from app.customers import service as customers
 from app.customers.schemas import IdentityWrite
 from app.customers.service import Write
 from app.refresh.service import refresh
+from app.scoring import measuring
 from app.scoring import repository as scores
-from app.scoring import service as scoring
 from app.touches import service as touches
 from tests.conftest import Api, Rows
 from tests.customers.test_merging import Json, card, detail, merge, mobile, order, person, reverse, unionid
@@ -236,7 +236,7 @@ async def test_whoever_is_merged_while_a_run_measures_them_is_not_counted(
     async with entry.shop(shop.id) as (db, of):  # a run that has read its chunk
         await merge(api, a, b)
         await work()
-        await scoring.add_stats(db, of, [a["id"], b["id"]], of.live_as_of())
+        await measuring.add_stats(db, of, [a["id"], b["id"]], await measuring.hold_published(db, of))
     await work()
     assert await _total(rows, shop) == 1
 
@@ -253,7 +253,7 @@ async def test_whoever_is_merged_while_they_are_looked_at_has_no_news(
     async with entry.shop(shop.id) as (db, of):  # a refresh that has locked who it looks at
         assert await scores.lock(db, shop.id, [b["id"]], wait=False) == [b["id"]]
         await merge(api, a, b)
-        await scoring.measure(db, of, [b["id"]], await scoring.hold_published(db, of))
+        await measuring.measure(db, of, [b["id"]], await measuring.hold_published(db, of))
     await work()
     after = await rows("select * from tier_changes where shop_id = $1 and origin_customer_id = $2", shop.id, b["id"])
     assert [row["to_tier"] for row in after] == [row["to_tier"] for row in before]
@@ -267,7 +267,7 @@ async def test_scores_that_are_written_while_they_are_forgotten_do_not_stay(
     await rows("delete from customer_scores where shop_id = $1 returning 1", shop.id)
     async with entry.shop(shop.id) as (db, of):
         assert await scores.lock(db, shop.id, [b["id"]], wait=True) == [b["id"]]
-        await scoring.score(db, of, [b["id"]], await scoring.hold_published(db, of))
+        await measuring.score(db, of, [b["id"]], await measuring.hold_published(db, of))
         await merge(api, a, b)
         forgetting = asyncio.create_task(_refresh(entry, shop))
         await asyncio.sleep(0.3)

@@ -38,9 +38,10 @@ async def test_every_order_walks_an_index_behind_the_wall(entry: Entry, rows: Ro
         ),
         counted as (
             insert into customer_stats
-                (shop_id, customer_id, since_on, orders, purchase_days, gross_fen, refund_fen, net_fen, year_net_fen,
+                (shop_id, customer_id, since_on, active_on, orders,
+                 purchase_days, gross_fen, refund_fen, net_fen, net_365d_fen,
                  last_on)
-            select $1, id, date '2026-01-01', 1, 1, 100, 0, 100, 100,
+            select $1, id, date '2026-01-01', date '2026-01-01', 1, 1, 100, 0, 100, 100,
                    case when id % 2 = 0 then date '2026-01-01' + (id % 300)::int end
             from people
         )

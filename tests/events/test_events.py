@@ -12,9 +12,12 @@ from sqlalchemy import text
 
 from app.access.entry import Entry
 from app.access.shops import Shop, create_shop
+from app.changes.repository import CHANGES_BELL
 from app.core import clock
 from app.core.db import statement
 from app.core.ids import CustomerIds
+from app.customers import service as customers
+from app.customers.service import Write
 from app.events import service
 from app.events.schemas import EventWrite
 from tests.conftest import Api, MakeApi, Rows
@@ -153,6 +156,50 @@ async def test_a_visitor_who_was_known_all_along_is_joined_with_all_they_did(api
     visitor = kept[0]["origin_customer_id"]
     assert visitor != known
     assert [row["origin_customer_id"] for row in kept] == [visitor, known, visitor], "each by what brought it"
+
+
+async def test_what_is_kept_asks_for_a_look_at_each_customer_once(api: Api, shop: Shop, rows: Rows) -> None:
+    people = [[{"kind": "device", "value": f"d-{number}"}] for number in range(3)]
+    ids = [(await api.post("/v1/customers", {"identities": person})).json()["id"] for person in people]
+    await _looked_at(rows, shop)
+    batch = [event(event_id=f"E{number}", identities=people[number % 2]) for number in range(10)]
+    batch += [event(event_id="E10", type="fitting", identities=people[2]), event(event_id="E0", identities=people[2])]
+    answer = (await api.post("/v1/events/batch", {"events": batch})).json()
+    assert (answer["created"], answer["invalid"], answer["duplicate"]) == (10, 1, 1)
+    assert await _looked_at(rows, shop) == ids[:2], "what is kept aside, or known, asks for nothing"
+    assert (await api.post("/v1/events/batch", {"events": batch})).json()["duplicate"] == 12
+    assert await _looked_at(rows, shop) == []
+    await api.post("/v1/events", event(event_id="E11", identities=people[2]))
+    assert await _looked_at(rows, shop) == ids[2:]
+
+
+async def test_the_look_is_at_who_answers_for_them(api: Api, shop: Shop, rows: Rows) -> None:
+    known = (await api.post("/v1/customers", {"identities": [MOBILE]})).json()["id"]
+    await api.post("/v1/events", event(event_id="1"))
+    await api.post("/v1/events", event(event_id="2", identities=[MOBILE, DEVICE]))
+    await _looked_at(rows, shop)
+    batch = [event(event_id="3"), event(event_id="4", identities=[MOBILE]), event(event_id="5")]
+    assert (await api.post("/v1/events/batch", {"events": batch})).json()["created"] == 3
+    assert len({row["origin_customer_id"] for row in await events_of(rows, shop)}) == 2
+    assert await _looked_at(rows, shop) == [known]
+
+
+async def test_the_workers_are_rung_for_what_is_kept_only(entry: Entry, shop: Shop) -> None:
+    ids = CustomerIds()
+    fitting, undeclared = (EventWrite.model_validate(event(event_id=type_, type=type_)) for type_ in ("view", "beep"))
+    for told, rung in ((fitting, True), (fitting, False), (undeclared, False)):
+        async with entry.shop(shop.id) as (db, of):
+            await customers.upsert(db, of, ids, [Write(told.identities)])  # a new customer rings too
+        async with entry.shop(shop.id) as (db, of):
+            await service.put_events(db, of, ids, [told])
+            assert (CHANGES_BELL in db.rings) == rung
+
+
+async def _looked_at(rows: Rows, shop: Shop) -> list[int]:
+    """The customers whom the refresh is asked to look at, in order, a row each; taken away as it would."""
+    marked = await rows("delete from customer_changes where shop_id = $1 returning customer_id, cause", shop.id)
+    assert {row["cause"] for row in marked} <= {"fact"}
+    return sorted(row["customer_id"] for row in marked)
 
 
 async def test_what_cannot_be_kept_names_the_field(api: Api, shop: Shop, rows: Rows) -> None:

@@ -58,10 +58,16 @@ async def test_a_replay_that_still_does_not_fit_says_why_now(api: Api, shop: Sho
 
 async def test_many_replays_at_once_make_one_event(api: Api, shop: Shop, rows: Rows) -> None:
     told = (await api.post("/v1/events", event(type="fitting"))).json()
+    replay = f"/v1/events/invalid/{told['id']}/replay"
+    marked = "delete from customer_changes where shop_id = $1 returning customer_id"
+    await rows(marked, shop.id)
+    assert (await api.post(replay)).json()["state"] == "invalid"
+    assert await rows(marked, shop.id) == [], "what does not fit yet asks for nothing"
     await _declare(api, "fitting", {})
-    answers = await asyncio.gather(*(api.post(f"/v1/events/invalid/{told['id']}/replay") for _ in range(10)))
+    answers = await asyncio.gather(*(api.post(replay) for _ in range(10)))
     assert {answer.text for answer in answers} == {answers[0].text}
-    assert len(await events_of(rows, shop)) == 1
+    (kept,) = await events_of(rows, shop)
+    assert await rows(marked, shop.id) == [{"customer_id": kept["customer_id"]}]
 
 
 async def test_personal_values_do_not_reach_the_events(api: Api, make_api: MakeApi, shop: Shop, rows: Rows) -> None:

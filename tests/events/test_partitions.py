@@ -95,6 +95,32 @@ async def test_time_goes_on(owner: Any) -> None:
     assert await look(owner, datetime(2040, 1, 1, tzinfo=UTC)) == Outlook(None, 0, 0)
 
 
+async def test_every_month_has_the_indexes_of_the_whole_and_no_more(owner: Any) -> None:
+    await make_months(owner, NOW)
+    await _keep(owner, "2026-07-31T23:59:59+00:00")
+    assert "events_2026_07" in await make_months(owner, NOW), "moved, beside those that were made empty"
+    found = await owner.fetch(
+        """
+        select t.relname as part, p.indexrelid::regclass::text as of, pg_get_indexdef(p.indexrelid) like '%INCLUDE%'
+               as included, i.indisvalid as valid
+        from pg_inherits h
+        join pg_class t on t.oid = h.inhrelid
+        join pg_index i on i.indrelid = t.oid
+        left join pg_inherits g on g.inhrelid = i.indexrelid
+        left join pg_index p on p.indexrelid = g.inhparent and p.indrelid = 'events'::regclass
+        where h.inhparent = 'events'::regclass
+        """
+    )
+    assert all(row["valid"] for row in found)
+    assert {row["of"]: row["included"] for row in found} == {
+        "pk_events": False,
+        "ix_events_customer": True,
+        "ix_events_occurred": True,
+    }
+    places = [(row["part"], row["of"]) for row in found]
+    assert len(places) == len(set(places)) == 3 * len(await _parts(owner))
+
+
 async def test_what_waited_moves_to_its_month(owner: Any) -> None:
     await make_months(owner, NOW)
     await _keep(owner, "2026-07-31T23:59:59+00:00", "2026-08-01T00:00:00+00:00", "2015-01-01T00:00:00+00:00")

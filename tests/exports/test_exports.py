@@ -161,8 +161,9 @@ async def test_every_kind(api: Api, work: Work, rows: Rows, shop: Shop) -> None:
     await api.post("/v1/customers", person(0, identities=[{"kind": "external_id", "value": "M-1234567890123456"}]))
     for number in range(10):
         known = person(number)["identities"]
-        item = {"sku": "S", "quantity": 1, "price_fen": 100}
+        item = {"sku": "S", "quantity": 1, "price_fen": 100, "category": "=洁面"}
         order = {"identities": known, "paid_at": f"2026-01-{number + 1:02}T10:00:00", "amount_fen": 200}
+        order |= {"discount_fen": number}
         order |= {"order_no": f"E-{number:02}", "items": [item, item]}
         assert (await api.post("/v1/orders", order)).is_success
         refund = {"order_no": f"E-{number:02}", "amount_fen": 50, "refunded_at": "2026-02-01T00:00:00Z"}
@@ -203,6 +204,8 @@ async def test_every_kind(api: Api, work: Work, rows: Rows, shop: Shop) -> None:
     }
     assert {line["tag"] for line in found["tags"]} == {"爱喝茶"}
     assert {line["refund_fen"] for line in found["orders"]} == {50}
+    assert [line["discount_fen"] for line in found["orders"]] == list(range(10))
+    assert {line["category"] for line in found["order_items"]} == {"=洁面"}
     assert [line["order_no"] for line in found["refunds"] if line["customer_id"] is None] == ["none"]
     assert all("*" in line["value"] for line in found["identities"])
     assert {line["external_id"] for line in found["scores"]} == {None, "M-12****3456"}
@@ -219,6 +222,9 @@ async def test_every_kind(api: Api, work: Work, rows: Rows, shop: Shop) -> None:
         api, work, "orders", filters={"paid_from": "2026-01-03T00:00:00", "paid_before": "2026-01-05"}
     )
     assert [line["order_no"] for line in week] == ["E-02", "E-03"]
+    as_cells = await asked(api, "order_items", format="csv", columns=["category"])
+    await work()
+    assert "'=洁面" in (await api.get(f"/v1/exports/{as_cells}/content")).text
     as_cells = await asked(api, "events", format="csv", columns=["properties"])
     await work()
     assert '"{""sku"":""=S""}"' in (await api.get(f"/v1/exports/{as_cells}/content")).text

@@ -49,10 +49,30 @@ _KNOWN: dict[str, Json] = {
     "filters": {"store_id": 7},
     "columns": ["id"],
     "limits": AS_FAST_AS_IT_GOES,
+    "definition": {
+        "name": "Tiers",
+        "tiers": [
+            {
+                "name": "top",
+                "label": "Top",
+                "when": [
+                    {"field": "net_365d_fen", "top_share": 0.1, "among": "spenders"},
+                    {"field": "orders", "at_least": 2},
+                ],
+                "expected_share": [0.05, 0.1],
+            },
+            {"name": "rest", "label": "The rest"},
+        ],
+    },
+    "scheme": None,
+    "tier": "top",
 }
 
 
-_NEEDED = {"POST /v1/imports": "?kind=customers"}
+_NEEDED = {
+    "POST /v1/imports": "?kind=customers",
+    "GET /v1/scores/migration": "?from=2025-01-02&to=2025-02-01",
+}
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,9 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         (own["copied_code"], "Hello {name}"),
     ):
         await _made(api, "PUT", f"/v1/templates/{code}", {"category": "transactional", "body": body})
+    top = {"name": "top", "label": own["marker"], "when": [{"field": "orders", "at_least": 1}]}
+    tiers = {"name": own["marker"], "tiers": [top, {"name": "rest", "label": "The rest"}]}
+    await _made(api, "PUT", "/v1/scores/tiers", {"definition": tiers})
     endpoint = await _made(api, "POST", "/v1/webhooks", {"url": NOWHERE, "kinds": ["touch.requested"]})
     await _made(api, "POST", "/v1/webhooks", {"url": NOWHERE, "kinds": ["tier.changed"]})
     await _made(api, "POST", "/v1/suppressions", {"identity": spare[0]["identities"][0], "reason": "asked"})

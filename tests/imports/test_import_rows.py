@@ -222,6 +222,16 @@ def test_the_amount_is_the_orders_and_line_amounts_add_up() -> None:
     assert order({"sku": "T", "amount": "5"})["items"] == [{"sku": "T", "quantity": 1, "price_fen": 0}]
 
 
+def test_the_discount_is_the_orders_and_a_category_its_items() -> None:
+    goods = {"sku": "S", "quantity": "2", "unit_price": "10", "amount": "15"}
+    built = order({**goods, "discount": "¥5.005", "category": "洁面"}, {"sku": "T", "discount": "5.005"}, goods)
+    assert (built["amount_fen"], built["discount_fen"]) == (1500, 501)
+    assert [item.get("category") for item in built["items"]] == ["洁面", None, None]
+    assert "discount_fen" not in order(goods)
+    alone = order({"amount": "1", "category": "防晒", "quantity": "3"})
+    assert alone["items"] == [{"category": "防晒", "quantity": 3, "price_fen": 0}]
+
+
 @pytest.mark.parametrize(
     ("lines", "line", "field", "says"),
     [
@@ -231,6 +241,9 @@ def test_the_amount_is_the_orders_and_line_amounts_add_up() -> None:
             "amount",
             "differs from line 2 of the same order: amount is the order's",
         ),
+        ([{"amount": "5", "discount": "1"}, {"discount": "2"}], 3, "discount", "discount is the order's total"),
+        ([{"amount": "5", "discount": "-1"}], 2, "discount", "below zero"),
+        ([{"amount": "5", "discount": "8折"}], 2, "discount", "not an amount"),
         ([{"amount": "5", "mobile": "15400000001"}, {"mobile": "15400000002"}], 3, "mobile", "differs from line 2"),
         ([{"amount": "5"}, {"external_id": "2"}], 3, "external_id", "differs from line 2"),
         ([{"line_amount": "5"}, {"sku": "S"}], 3, "line_amount", "this one has none"),

@@ -113,6 +113,40 @@ async def test_orders_of_lines_anywhere_and_their_refunds(api: Api, work: Work, 
 
 
 @pytest.mark.parametrize(
+    ("discount", "category"), [("优惠金额", "商品类目"), ("折扣金额", "类目"), ("Discount Fee", "product_category")]
+)
+async def test_what_was_taken_off_and_what_kind_it_was(
+    api: Api, work: Work, shop: Shop, rows: Rows, discount: str, category: str
+) -> None:
+    content = (
+        f"订单号,手机号,付款时间,实付金额,{discount},商品编码,{category},数量,单价\n"
+        "1,13100000001,2026-01-05 10:00,80,20.5,S1, 洁面 ,1,60\n"
+        "1,13100000001,2026-01-05 10:00,80,20.50,S2,,1,40.5\n"
+        "2,13100000001,2026-01-05 11:00,50,,S1,洁面,1,50\n"
+        f"3,13100000001,2026-01-05 12:00,50,,S1,{'长' * 65},1,50\n"
+        "4,13100000001,2026-01-05 13:00,50,九千万亿,S1,,1,50\n"
+        "5,13100000001,2026-01-05 14:00,50,10000000001,S1,,1,50\n"
+    )
+    ended = await imported(api, work, content, kind="orders")
+    assert counts(ended) == (2, 0, 0, 3)
+    assert [(e["line"], e["field"]) for e in await errors(api, ended)] == [
+        (5, "category"),
+        (6, "discount"),
+        (7, "discount"),
+    ]
+    found = await rows(
+        """
+        select o.order_no, o.amount_fen, o.discount_fen, array_agg(i.category order by i.line_no) as categories
+        from orders o join order_items i using (shop_id, order_no)
+        where o.shop_id = $1 group by 1, 2, 3 order by 1
+        """,
+        shop.id,
+    )
+    assert [tuple(row.values()) for row in found] == [("1", 8000, 2050, ["洁面", None]), ("2", 5000, 0, ["洁面"])]
+    assert counts(await imported(api, work, content, kind="orders")) == (0, 0, 2, 3)
+
+
+@pytest.mark.parametrize(
     ("policy", "kept"),
     [("overwrite", ("新", "13100000001", 2)), ("fill", ("旧", "13100000001", 2)), ("skip", ("旧", None, 0))],
 )

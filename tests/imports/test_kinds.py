@@ -41,6 +41,7 @@ async def test_events(api: Api, work: Work, shop: Shop, rows: Rows) -> None:
     line = '{"event_id":"V9","type":"view","identities":[{"kind":"mobile","value":"13100000001"}],'
     line += '"occurred_at":"2026-01-05T10:00:00","properties":{"sku":"A-1"}}\n'
     assert counts(await imported(api, work, line, kind="events", format="ndjson")) == (1, 0, 0, 0)
+    assert await rows("select 1 from customer_changes where shop_id = $1", shop.id) == [], "the refresh has looked"
 
 
 async def test_identities_are_added_to_who_is_there(api: Api, work: Work, shop: Shop, rows: Rows) -> None:

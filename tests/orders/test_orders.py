@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.access.entry import Entry
 from app.access.shops import Shop, create_shop
+from app.core.crypto import fingerprint
 from app.core.ids import CustomerIds
 from app.orders import service
 from app.orders.schemas import OrderWrite, RefundWrite
@@ -50,6 +51,44 @@ async def test_the_same_telling_twice_changes_nothing(api: Api, shop: Shop, rows
     assert await rows("select * from orders where shop_id = $1", shop.id) == before
 
 
+async def test_discounts_and_categories_are_kept_and_told_anew(api: Api, shop: Shop, rows: Rows) -> None:
+    items = [
+        {"sku": "S1", "category": " 洁面\t", "quantity": 1, "price_fen": 1500},
+        {"sku": "S2", "category": "  ", "quantity": 1, "price_fen": 999},
+        {"sku": "S3", "quantity": 1, "price_fen": 0},
+    ]
+    assert (await api.post("/v1/orders", order(version=1, discount_fen=500, items=items))).status_code == 200
+    (stored,) = await rows("select amount_fen, discount_fen from orders where shop_id = $1", shop.id)
+    assert stored == {"amount_fen": 1999, "discount_fen": 500}
+    of_items = "select sku, category from order_items where shop_id = $1 order by line_no"
+    assert await rows(of_items, shop.id) == [
+        {"sku": "S1", "category": "洁面"},
+        {"sku": "S2", "category": None},
+        {"sku": "S3", "category": None},
+    ]
+    assert (await api.post("/v1/orders", order(version=2, items=items[1:]))).json()["status"] == "updated"
+    (stored,) = await rows("select amount_fen, discount_fen from orders where shop_id = $1", shop.id)
+    assert stored == {"amount_fen": 1999, "discount_fen": 0}
+    assert await rows(of_items, shop.id) == [{"sku": "S2", "category": None}, {"sku": "S3", "category": None}]
+
+
+async def test_what_was_told_before_there_were_discounts_is_unchanged(api: Api, shop: Shop, rows: Rows) -> None:
+    await api.post("/v1/orders", order())
+    before = await rows("select * from orders where shop_id = $1", shop.id)
+    as_then = (
+        '{"version":null,"updated_at":null,"order_no":"A1","identities":[{"kind":"mobile","value":"+8613800000001",'
+        '"scope":"","verified":false}],"store_id":null,"channel":null,"status":"paid",'
+        '"paid_at":"2026-03-01T12:00:00Z","amount_fen":1999,"currency":"CNY","items":[{"sku":"S1","name":"洗面奶",'
+        '"quantity":1,"price_fen":1999}]}'
+    )
+    assert before[0]["payload_hash"] == fingerprint(as_then.encode())
+    (item,) = order()["items"]
+    for empty in (None, "", "   "):
+        again = order(discount_fen=0, items=[item | {"category": empty}])
+        assert (await api.post("/v1/orders", again)).json()["status"] == "unchanged"
+    assert await rows("select * from orders where shop_id = $1", shop.id) == before
+
+
 async def test_a_late_older_telling_does_not_win(api: Api, shop: Shop, rows: Rows) -> None:
     await api.post("/v1/orders", order(version=2, status="completed"))
     late = await api.post("/v1/orders", order(version=1, status="paid", items=[]))
@@ -72,9 +111,12 @@ async def test_bad_orders_name_the_field(api: Api) -> None:
         ({"amount_fen": 10**16}, "amount_fen"),
         ({"identities": []}, "identities"),
         ({"order_no": "x" * 65}, "order_no"),
+        ({"discount_fen": -1}, "discount_fen"),
+        ({"discount_fen": None}, "discount_fen"),
         ({"currency": "yuan"}, "currency"),
         ({"status": "lost"}, "status"),
         ({"items": [{"quantity": 0, "price_fen": 1}]}, "items.0.quantity"),
+        ({"items": [{"quantity": 1, "price_fen": 1, "category": "长" * 65}]}, "items.0.category"),
         ({"version": 1, "updated_at": T0.isoformat()}, "body"),
         ({"surprise": 1}, "surprise"),
     ):
@@ -113,6 +155,8 @@ def _tellings() -> st.SearchStrategy[list[dict[str, Any]]]:
             "person": st.integers(1, 2),
             "version": st.one_of(st.none(), st.integers(0, 2)),
             "amount_fen": st.integers(0, 3),
+            "discount_fen": st.integers(0, 2),
+            "category": st.sampled_from([None, "洁面", "防晒"]),
             "closed": st.booleans(),
             "items": st.integers(0, 2),
         }
@@ -139,7 +183,11 @@ def _parsed(told: dict[str, Any]) -> OrderWrite | RefundWrite:
             "paid_at": moment,
             "status": "closed" if told["closed"] else "paid",
             "amount_fen": told["amount_fen"],
-            "items": [{"quantity": n + 1, "price_fen": told["amount_fen"]} for n in range(told["items"])],
+            "discount_fen": told["discount_fen"],
+            "items": [
+                {"quantity": n + 1, "price_fen": told["amount_fen"], "category": told["category"]}
+                for n in range(told["items"])
+            ],
             "version": told["version"],
         }
     )
@@ -165,9 +213,9 @@ async def _deliver(entry: Entry, rows: Rows, told: list[OrderWrite | RefundWrite
         await service.settle_refunds(db, of)
     kept = await rows(
         """
-        select o.order_no, encode(o.payload_hash, 'hex') as hash, o.source_version, o.status, o.amount_fen, o.paid_at,
-               o.store_id, o.channel, i.kind = o.identity_kind as same_kind,
-               (select array_agg((n.line_no, n.quantity, n.price_fen) order by n.line_no)
+        select o.order_no, encode(o.payload_hash, 'hex') as hash, o.source_version, o.status, o.amount_fen,
+               o.discount_fen, o.paid_at, o.store_id, o.channel, i.kind = o.identity_kind as same_kind,
+               (select array_agg((n.line_no, n.quantity, n.price_fen, n.category) order by n.line_no)
                 from order_items n where n.shop_id = o.shop_id and n.order_no = o.order_no)::text as items
         from orders o
         join identities i on i.shop_id = o.shop_id and i.customer_id = o.customer_id and i.value_hash = o.identity_hash

@@ -32,6 +32,7 @@ async def somebody(api: Api, entry: Entry, shop: Shop, work: Work) -> int:
     now = datetime.now(UTC)
     for number, (days, store) in enumerate([(40, 7), (30, 8), (3, 7)], 1):
         order = {"order_no": f"E{number}", "identities": [MOBILE], "amount_fen": 1000 * number, "store_id": store}
+        order |= {"discount_fen": 100} if number == 2 else {}
         await send(api, "/v1/orders", order | {"paid_at": (now - timedelta(days=days)).isoformat()}, status=200)
     await send(
         api, "/v1/orders", {"order_no": "E4", "identities": [MOBILE], "amount_fen": 9, "status": "created"}, status=200
@@ -138,6 +139,7 @@ async def test_the_timeline_tells_everything_newest_first(api: Api, somebody: in
         ("E2", True),
         ("E1", True),
     ]
+    assert [order["discount_fen"] for order in orders] == [0, 0, 100, 0]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 7])

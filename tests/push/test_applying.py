@@ -162,6 +162,40 @@ async def test_a_paid_trade_is_an_order(sender: Sender, api: Api, work: Work, ro
 
 
 @pytest.mark.parametrize(
+    ("payment", "changes", "discount"),
+    [
+        ("199.90", {}, 0),
+        ("149.90", {}, 5000),
+        ("149.90", {"post_fee": "10.00", "payment": "159.90"}, 5000),
+        ("149.90", {"post_fee": None}, 5000),
+        ("149.90", {"payment": "150.90"}, 0),  # something else is in the amount
+        ("149.90", {"post_fee": "free"}, 0),
+        ("210.00", {}, 0),  # they paid more than the prices
+        ("", {"payment": "149.90"}, 0),
+        ("some", {"payment": "149.90"}, 0),
+    ],
+)
+async def test_what_was_taken_off_is_told_where_it_is_certain(
+    sender: Sender, work: Work, rows: Rows, shop: Shop, payment: str, changes: dict[str, Any], discount: int
+) -> None:
+    told = trade("E1", payment=payment)
+    told["full_order_info"]["pay_info"] |= changes
+    await sender.push("trade_TradePaid", "E1", told)
+    await work()
+    assert await rows("select discount_fen from orders where shop_id = $1", shop.id) == [{"discount_fen": discount}]
+
+
+async def test_no_discount_is_beyond_what_an_order_holds(sender: Sender, work: Work, rows: Rows, shop: Shop) -> None:
+    told = trade("E1", payment="1.00")
+    told["full_order_info"]["orders"][0] |= {"num": 1000000, "price": "1000000.00"}
+    await sender.push("trade_TradePaid", "E1", told)
+    await work()
+    assert await rows("select amount_fen, discount_fen from orders where shop_id = $1", shop.id) == [
+        {"amount_fen": 100, "discount_fen": 0}
+    ]
+
+
+@pytest.mark.parametrize(
     ("yuan", "fen"),
     [
         ("0.01", 1),

@@ -74,6 +74,14 @@ async def test_an_order_becomes_a_tier_change_and_a_signed_webhook(
             "secret"
         ]
 
+        # The highest tier asks for more than money: for a second interaction.
+        seen = {
+            "event_id": "E1",
+            "type": "view",
+            "identities": [{"kind": "mobile", "value": "13800000001"}],
+            "occurred_at": datetime.now(UTC).isoformat(),
+        }
+        assert (await http.post("/v1/events", json=seen)).status_code == 200
         order = {
             "order_no": "A1",
             "identities": [{"kind": "mobile", "value": "13800000001"}],
