@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal, NamedTuple, cast
 
+from sqlalchemy import ColumnElement, FromClause, Text, exists, literal, tuple_
+
 from app.attributes.errors import AttributeFilter
+from app.attributes.models import customer_attributes
 from app.attributes.values import KINDS, NAME
 
 Operator = Literal["=", ">=", "<=", ">", "<"]
@@ -59,6 +62,25 @@ def where(conditions: Sequence[Condition], customer: str, prefix: str = "attribu
                         and (newer.told_at, newer.origin_customer_id) > (a.told_at, a.origin_customer_id)
                 )
         )"""  # noqa: S608 terms of our own
+
+
+def newest(
+    shop_id: ColumnElement[int], customer_id: ColumnElement[int], name: str
+) -> tuple[FromClause, list[ColumnElement[bool]]]:
+    """The same for a statement in Core: the rows of an attribute, and the terms that leave a customer's newest one.
+
+    Args:
+        customer_id: a column of the statement around them.
+    """
+    kept, newer = customer_attributes.alias(), customer_attributes.alias()
+    overtaken = exists().where(
+        newer.c.shop_id == shop_id,
+        newer.c.customer_id == kept.c.customer_id,
+        newer.c.name == kept.c.name,
+        tuple_(newer.c.told_at, newer.c.origin_customer_id) > tuple_(kept.c.told_at, kept.c.origin_customer_id),
+    )
+    mine = [kept.c.shop_id == shop_id, kept.c.customer_id == customer_id, kept.c.name == literal(name, Text)]
+    return kept, [*mine, ~overtaken]
 
 
 def bound(conditions: Sequence[Condition], prefix: str = "attribute") -> dict[str, Any]:

@@ -115,7 +115,7 @@ async def _keep_meaning(db: Connection, shop: Shop, before: Declared, after: Dec
                 field=changed,
             )
     elif removed := before.allowed_values - after.allowed_values:
-        among = [_hash(shop, before, value) if before.sealed else value for value in removed]
+        among = [found_by(shop, before, value) for value in removed]
         if await repository.values_in_use(db, shop.id, name, before.column, among):
             raise AttributeInUse(
                 "Customers have an allowed value that would be removed: keep it, or change theirs first",
@@ -190,7 +190,7 @@ def _row(shop: Shop, person: Person, told: Told, declared: Declared, value: Plai
     kept: dict[str, Any] = dict.fromkeys(KINDS)
     sealed = None
     if value is not None:
-        kept[declared.column] = _hash(shop, declared, value) if declared.sealed else value
+        kept[declared.column] = found_by(shop, declared, value)
         if declared.sealed:
             sealed = person.key().seal(_place(declared.name), values.written(value))
     return (person.customer_id, person.origin, declared.name, told.source, told.fills, sealed, *kept.values())
@@ -267,5 +267,9 @@ def _condition(
         value = values.fit(declared, values.read(declared, asked.value) if in_url else asked.value, shop.zone)
     except ValueError as problem:
         raise AttributeFilter(str(problem), field=at) from None
-    kept = _hash(shop, declared, value) if declared.sealed else value
-    return Condition(asked.name, asked.operator, declared.column, kept)
+    return Condition(asked.name, asked.operator, declared.column, found_by(shop, declared, value))
+
+
+def found_by(shop: Shop, declared: Declared, value: Plain) -> Plain | bytes:
+    """What stands in the attribute's column for this value: itself, or the keyed hash of one that is sealed."""
+    return _hash(shop, declared, value) if declared.sealed else value

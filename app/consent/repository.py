@@ -27,7 +27,7 @@ ADD = statement(
 )
 # Of a merged person the strictest word counts: a withdrawal `x` of one record stands against grants of the others,
 # until one is given after they were merged, and not only told after it. `wider`: which grants lift it.
-_STANDS: Final = """
+STANDS: Final = """
     c.members > 1 and x.state = 'withdrawn' and not exists (
         select from consents g
         where g.shop_id = x.shop_id and g.customer_id = x.customer_id and g.purpose = x.purpose and {wider}
@@ -41,7 +41,7 @@ CURRENT = statement(
         select distinct on (x.purpose, x.channel) x.purpose, x.channel, x.state, x.source, x.occurred_at
         from consents x join customers c on c.shop_id = x.shop_id and c.id = x.customer_id
         where x.shop_id = :shop_id and x.customer_id = :customer_id
-        order by x.purpose, x.channel, ({_STANDS.format(wider="g.channel = x.channel")}) desc,
+        order by x.purpose, x.channel, ({STANDS.format(wider="g.channel = x.channel")}) desc,
                  x.occurred_at desc, x.id desc
         """  # noqa: S608 a text of our own
     )
@@ -152,7 +152,7 @@ STRICTEST = statement(
         from consents x join customers c on c.shop_id = x.shop_id and c.id = x.customer_id
         where x.shop_id = :shop_id and x.customer_id = any(cast(:customer_ids as bigint[])) and x.purpose = :purpose
             and x.channel in (:channel, '*')
-            and {_STANDS.format(wider="(g.channel = x.channel or (x.channel = '*' and g.channel = :channel))")}
+            and {STANDS.format(wider="(g.channel = x.channel or (x.channel = '*' and g.channel = :channel))")}
         """  # noqa: S608 a text of our own
     )
 )

@@ -66,6 +66,13 @@ _KNOWN: dict[str, Json] = {
     },
     "scheme": None,
     "tier": "top",
+    "rule": {
+        "kind": "all",
+        "of": [
+            {"kind": "date", "field": "last_order", "within": {"last": {"days": 7}}},
+            {"kind": "event", "event": "view", "at_least": 2, "where": [{"property": "sku", "equals": "S1"}]},
+        ],
+    },
 }
 
 
@@ -160,6 +167,7 @@ def _example(schema: Json, document: Json, name: str = "") -> Json:
         return schema.get("const", schema.get("enum", [None])[0])
     if schema.get("type") == "object" or "properties" in schema:
         made = {key: _example(inner, document, key) for key, inner in schema.get("properties", {}).items()}
+        made |= {key: 1 for key in schema.get("required", ()) if key == "customer_id"}  # where no identity can stand
         return {key: value for key, value in made.items() if value is not None}
     if schema.get("type") == "array":
         return [_example(schema["items"], document, name.removesuffix("s"))]

@@ -297,7 +297,7 @@ def _headers(route: Route, at: Furnished) -> tuple[tuple[str | bytes, str | byte
 def _good(route: Route, at: Furnished) -> bytes | None:
     if route.body is None:
         return None
-    real = {name: at.things[name] for name in ("other_id",) if name in route.body}
+    real = {name: at.things[name] for name in ("other_id", "customer_id") if name in route.body}
     return orjson.dumps(route.body | real)
 
 

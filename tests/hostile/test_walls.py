@@ -177,6 +177,9 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
         yield "POST", path, lambda value, more=more: {"customer_id": value} | more, theirs["customer_id"], number
         if path != "/v1/suppressions":
             yield "POST", path, lambda value, more=more: {"identity": _mobile(value)} | more, theirs["mobile"], mobile
+    rule = {"kind": "profile", "field": "gender", "known": True}
+    explain = "/v1/segments/explain"
+    yield "POST", explain, lambda value: {"rule": rule, "customer_id": value}, theirs["customer_id"], number
     yield "POST", "/v1/customers/lookup", lambda value: {"identity": _mobile(value)}, theirs["mobile"], mobile
     yield (
         "POST",

@@ -1,0 +1,1 @@
+"""Who somebody is right now, by rules that a shop writes."""

@@ -1,0 +1,28 @@
+"""Refusals about rules."""
+
+from typing import Any
+
+from app.core.errors import Unprocessable
+
+
+class RuleUnfit(Unprocessable):
+    """A rule that names what the shop does not have, or compares what cannot be compared; each place is told."""
+
+    code, title = "rule_unfit", "The rule does not fit the shop"
+
+    def __init__(self, errors: list[dict[str, Any]]) -> None:
+        first = errors[0]
+        super().__init__(f"{first['field']}: {first['message']}", field=first["field"], errors=errors)
+
+
+class RuleTooCostly(Unprocessable):
+    """The database was asked to stop: too much would have to be read."""
+
+    code, title = "rule_too_costly", "The rule takes too long to count"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"Counting took more than {seconds:g} s and was stopped: ask for shorter windows of events and orders, or "
+            "for fewer conditions at a time",
+            field="rule",
+        )

@@ -1,0 +1,159 @@
+"""A rule as SQL: once for its text, whoever it is asked of; who meets it, how many, and which of some customers."""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    true,
+)
+
+from app.core.db import Statement, statement
+from app.segments.rules import dates, facts, people, sequences
+from app.segments.rules.checking import Checked
+from app.segments.rules.making import Asking, Making, Term
+from app.segments.rules.tree import AllOf, AnyOf, Not, Place, ShareRule, leaves
+
+Question = Literal["members", "count", "among", "found"]
+Maker = Callable[[Making, Any, Place], Term]
+
+_REMEMBERED: Final = 512
+MAKERS: Final[Mapping[str, Maker]] = {
+    "profile": people.profile,
+    "identity": people.identity,
+    "consent": people.consent,
+    "attribute": people.attribute,
+    "tag": people.tag,
+    "score": people.score,
+    "stat": people.stat,
+    "share": people.share,
+    "event": facts.event,
+    "order": facts.order,
+    "sequence": sequences.sequence,
+    "date": dates.dated,
+}
+
+
+KINDS: Final = tuple(MAKERS)
+
+
+class Compiled(NamedTuple):
+    """A statement, and the parameters of it whose values come with the asking."""
+
+    statement: Statement
+    asks: Mapping[str, Callable[[Asking], Any]]
+
+    def values(self, asking: Asking) -> dict[str, Any]:
+        """What to bind beside what the statement binds itself, its `shop_id`, and what its maker says."""
+        return {name: answer(asking) for name, answer in self.asks.items()}
+
+
+def members(checked: Checked) -> Compiled:
+    """Everybody who meets the rule, by number: `id`. Binds `after`, and `limit`, of which None is all."""
+    return _compiled(checked, "members")
+
+
+def count(checked: Checked) -> Compiled:
+    """How many meet the rule."""
+    return _compiled(checked, "count")
+
+
+def found(checked: Checked) -> Compiled:
+    """How many meet the rule, and the newest of them, from one look: `customers`, `sample`. Binds `limit`."""
+    return _compiled(checked, "found")
+
+
+def among(checked: Checked) -> Compiled:
+    """Which of some customers meet the rule: `id`. Binds `customer_ids`."""
+    return _compiled(checked, "among")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def shares(checked: Checked) -> tuple[Compiled, tuple[Place, ...]] | None:
+    """The values that the rule's shares begin or end at, in one row, with their conditions' places; None without any.
+
+    They are measured once for everybody and then bound, so that a batch of customers costs no walk of the shop, and
+    meets the rule by the same values as the shop did.
+    """
+    asked = [(place, leaf) for place, leaf in leaves(checked.rule) if isinstance(leaf, ShareRule)]
+    if not asked:
+        return None
+    making = Making(checked, few=False)
+    values = [people.share_value(making, leaf).label(f"share_{number}") for number, (_, leaf) in enumerate(asked)]
+    return finished(making, select(*values)), tuple(place for place, _ in asked)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _compiled(checked: Checked, question: Question) -> Compiled:
+    making = Making(checked, few=question == "among")
+    person = making.person
+    who = select(person.c.id).where(
+        person.c.shop_id == making.shop, *people.in_the_shop(person), holds(making, checked.rule, terms(making))
+    )
+    return finished(making, _QUESTIONS[question](making, who))
+
+
+def finished(making: Making, query: Any) -> Compiled:
+    """The query as a statement, with those of the parameters that it takes."""
+    made = statement(query)
+    return Compiled(made, {name: answer for name, answer in making.asks.items() if name in made.names})
+
+
+def _members(making: Making, who: Select[Any]) -> Any:
+    number = making.person.c.id
+    after, limit = bindparam("after", type_=BigInteger), bindparam("limit", type_=BigInteger)
+    return who.where(number > after).order_by(number).limit(limit)
+
+
+def _count(_: Making, who: Select[Any]) -> Any:
+    return select(func.count()).select_from(who.subquery())
+
+
+def _found(_: Making, who: Select[Any]) -> Any:
+    # Looked for once, however little of it is shown.
+    everybody = who.cte("everybody").prefix_with("materialized")
+    newest = select(everybody.c.id).order_by(everybody.c.id.desc()).limit(bindparam("limit", type_=BigInteger))
+    number = select(func.count()).select_from(everybody).scalar_subquery()
+    return select(number.label("customers"), func.array(newest.scalar_subquery()).label("sample"))
+
+
+def _among(making: Making, who: Select[Any]) -> Any:
+    return who.where(making.asked(making.person.c.id))
+
+
+_QUESTIONS: Final[Mapping[Question, Callable[[Making, Select[Any]], Any]]] = {
+    "members": _members,
+    "count": _count,
+    "found": _found,
+    "among": _among,
+}
+
+
+def terms(making: Making) -> dict[Place, Term]:
+    """Each condition of the rule as SQL, by its place."""
+    return {place: MAKERS[leaf.kind](making, leaf, place) for place, leaf in leaves(making.checked.rule)}
+
+
+def holds(making: Making, rule: Any, made: Mapping[Place, Term]) -> ColumnElement[bool]:
+    """The whole rule: true for who meets it. It may be null for who does not, as a condition on the unknown is."""
+    return _holds(rule, (), made)[0]
+
+
+def _holds(node: Any, place: Place, made: Mapping[Place, Term]) -> tuple[ColumnElement[bool], bool]:
+    """The term, and whether it is never null."""
+    if isinstance(node, Not):
+        inner, sure = _holds(node.of, (*place, "not"), made)
+        return (~inner if sure else inner.is_not(true())), True
+    if isinstance(node, AllOf | AnyOf):
+        parts = [_holds(part, (*place, node.kind, number), made) for number, part in enumerate(node.of)]
+        join = and_ if isinstance(node, AllOf) else or_
+        return join(*(part for part, _ in parts)), all(sure for _, sure in parts)
+    return made[place].holds, made[place].sure
