@@ -48,11 +48,12 @@ REFUND_ARRAYS: Final = {
 _CHANGING = [name for name in ORDER_ARRAYS if name != "order_no"]
 
 # The row lock that the upsert takes also covers the order's items; sorted, so that two batches wait in one order. The
-# people are held first, so that an order belongs to who answers for them when this commits.
+# people are held first, so that an order belongs to who answers for them when this commits. What was there is looked up
+# once: a planner that knows the table as it was when small would read it again for each order.
 PUT_ORDERS = statement(
     text(
         f"""
-        with before as (
+        with before as materialized (
             select order_no, customer_id, paid_at, status from orders
             where shop_id = :shop_id and order_no = any(cast(:order_no as text[]))
         ),
