@@ -1,5 +1,6 @@
 """What a shop can ask of its customers by rules: how many, who for example, and why."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ async def find(db: Connection, shop: Shop, rule: Any, *, unmasked: bool, sample:
     checked = await check(db, shop, rule, unmasked=unmasked)
     async with patiently(db):
         asking = await asked_now(db, shop, checked)
-        compiled = compiling.found(checked)
+        # A rule of two hundred conditions takes seconds to be made, and others are waiting.
+        compiled = await asyncio.to_thread(compiling.found, checked)
         row = await repository.ask(db, compiled.statement, shop_id=shop.id, limit=sample, **compiled.values(asking))
     return Found(row["customers"], list(row["sample"]), asking)
 
@@ -66,7 +68,7 @@ async def asked_now(db: Connection, shop: Shop, checked: Checked) -> Asking:
 
 async def measured(db: Connection, shop_id: int, checked: Checked) -> dict[Place, float | None]:
     """The values that the rule's shares begin or end at, of the customers as they are now."""
-    shares = compiling.shares(checked)
+    shares = await asyncio.to_thread(compiling.shares, checked)
     if shares is None:
         return {}
     compiled, places = shares

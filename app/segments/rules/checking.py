@@ -25,7 +25,7 @@ from app.events.declarations import BUILT_IN
 from app.events.models import event_types
 from app.scoring.tiers import service as tiers
 from app.segments.errors import RuleUnfit
-from app.segments.rules.catalogue import ANY_DATE, DATES
+from app.segments.rules.catalogue import DATES
 from app.segments.rules.comparing import Type, misfit
 from app.segments.rules.tree import (
     AttributeRule,
@@ -322,8 +322,6 @@ def _of_date(has: _Has, place: Place, rule: DateRule) -> Iterator[_Problem]:
     _refuse_masked(has, place, declared)
     if declared.type not in ("date", "datetime") or declared.sealed:
         yield _Problem((*place, "attribute"), f"{name} is not a date; ask for it with kind attribute")
-    elif rule.operator not in ANY_DATE:  # pragma: no cover
-        yield _Problem((*place, rule.operator), f"{name} takes {', '.join(ANY_DATE)}")
     elif declared.type == "date" and (problem := rule.clocked()):
         yield _Problem((*place, rule.operator), f"{name} has no time of day: {problem}")
 

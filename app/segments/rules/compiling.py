@@ -1,8 +1,8 @@
 """A rule as SQL: once for its text, whoever it is asked of; who meets it, how many, and which of some customers."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from functools import lru_cache, wraps
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -22,10 +22,13 @@ from app.segments.rules.checking import Checked
 from app.segments.rules.making import Asking, Making, Term
 from app.segments.rules.tree import AllOf, AnyOf, Not, Place, ShareRule, leaves
 
+T = TypeVar("T")
+
 Question = Literal["members", "count", "among", "found"]
 Maker = Callable[[Making, Any, Place], Term]
 
 _REMEMBERED: Final = 512
+_LONGEST: Final = 10_000  # letters: what is longer is made anew each time, or some rules would fill the memory
 MAKERS: Final[Mapping[str, Maker]] = {
     "profile": people.profile,
     "identity": people.identity,
@@ -40,8 +43,6 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "sequence": sequences.sequence,
     "date": dates.dated,
 }
-
-
 KINDS: Final = tuple(MAKERS)
 
 
@@ -76,7 +77,18 @@ def among(checked: Checked) -> Compiled:
     return _compiled(checked, "among")
 
 
-@lru_cache(maxsize=_REMEMBERED)
+def remembered(make: Callable[..., T]) -> Callable[..., T]:
+    """Whatever is made of a rule, and of what else is asked, once for its key; the rule comes first."""
+    kept = lru_cache(maxsize=_REMEMBERED)(make)
+
+    @wraps(make)
+    def made(checked: Checked, *more: Any) -> T:
+        return kept(checked, *more) if len(checked.key) <= _LONGEST else make(checked, *more)
+
+    return made
+
+
+@remembered
 def shares(checked: Checked) -> tuple[Compiled, tuple[Place, ...]] | None:
     """The values that the rule's shares begin or end at, in one row, with their conditions' places; None without any.
 
@@ -91,7 +103,7 @@ def shares(checked: Checked) -> tuple[Compiled, tuple[Place, ...]] | None:
     return finished(making, select(*values)), tuple(place for place, _ in asked)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@remembered
 def _compiled(checked: Checked, question: Question) -> Compiled:
     making = Making(checked, few=question == "among")
     person = making.person

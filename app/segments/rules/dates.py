@@ -2,10 +2,11 @@
 
 from calendar import isleap
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, ColumnElement, Date, Integer, Text, and_, any_, cast, exists, extract, func, or_, select
+from sqlalchemy import literal as bind
 
 from app.attributes.conditions import newest
 from app.events.models import events
@@ -13,7 +14,9 @@ from app.orders.models import orders
 from app.segments.rules.catalogue import DATES
 from app.segments.rules.making import Making, Term
 from app.segments.rules.tree import DateRule, Place
-from app.segments.rules.windows import TICK, DaySpan, Moment
+from app.segments.rules.windows import Ahead, Moment, Window
+
+At = Callable[[Moment], datetime]
 
 _COLUMNS: Final = {"registered": "created_at", "member_since": "member_since", "birthday": "birthday"}
 
@@ -26,7 +29,7 @@ def dated(making: Making, rule: DateRule, _: Place) -> Term:
     if field in _COLUMNS:
         value = making.person.c[_COLUMNS[field]]
         return Term(_meets(making, rule, value, day=DATES[field].day), value, sure=rule.operator == "known")
-    return _of_facts(making, rule)
+    return _of_facts(making, rule, field)
 
 
 def _of_attribute(making: Making, rule: DateRule, name: str) -> Term:
@@ -52,21 +55,30 @@ def _meets(making: Making, rule: DateRule, value: ColumnElement[Any], *, day: bo
 def _at_times(making: Making, rule: DateRule, value: ColumnElement[Any]) -> ColumnElement[bool]:
     if rule.older_than is not None:
         return value < making.instant(rule.older_than.latest)
-    span = rule.within.span if rule.within is not None else rule.in_next.span  # type: ignore[union-attr]
-    return and_(
-        value >= making.instant(lambda moment: span(moment).start),
-        value < making.instant(lambda moment: span(moment).before),
-    )
+    return and_(value >= making.instant(_start(rule)), value < making.instant(_before(rule)))
+
+
+def _start(rule: DateRule) -> At:
+    return lambda moment: _period(rule).span(moment).start
+
+
+def _before(rule: DateRule) -> At:
+    return lambda moment: _period(rule).span(moment).before
+
+
+def _period(rule: DateRule) -> Window | Ahead:
+    found = rule.within or rule.in_next
+    assert found is not None  # noqa: S101 what is neither has been answered
+    return found
 
 
 def _on_days(making: Making, rule: DateRule, value: ColumnElement[Any]) -> ColumnElement[bool]:
     if rule.older_than is not None:
         return value <= _day(making, rule.older_than.latest_day)
-    span: Callable[[Moment], DaySpan]
-    span = rule.within.days_span if rule.within is not None else rule.in_next.days_span  # type: ignore[union-attr]
+    period = _period(rule)
     return and_(
-        value >= _day(making, lambda moment: span(moment).first),
-        value <= _day(making, lambda moment: span(moment).last),
+        value >= _day(making, lambda moment: period.days_span(moment).first),
+        value <= _day(making, lambda moment: period.days_span(moment).last),
     )
 
 
@@ -104,44 +116,31 @@ def anniversaries(today: date, days: int, years_ahead: int) -> list[int]:
     return [*found, 229] if 228 in found and not isleap(today.year + years_ahead) else found
 
 
-def _of_facts(making: Making, rule: DateRule) -> Term:
+def _of_facts(making: Making, rule: DateRule, field: str) -> Term:
     """The first or last of what has happened by now, without a look at more of it than decides."""
-    table, at_name, terms = {
-        "last_order": (orders, "paid_at", True),
-        "first_order": (orders, "paid_at", True),
-        "last_event": (events, "occurred_at", False),
-    }[rule.field or ""]
-    first = rule.field == "first_order"
+    first = field == "first_order"
 
-    def any_at(start: Callable[[Moment], Any] | None, before: Callable[[Moment], Any] | None) -> Any:
-        rows = table.alias()
-        at = rows.c[at_name]
-        found = [*making.of_the_shop(rows), rows.c.customer_id == making.person.c.id, at < now]
-        if terms:
-            found.append(rows.c.status != "closed")
-        if start is not None:
-            found.append(at >= making.instant(start))
-        if before is not None:
-            found.append(at < making.instant(before))
-        return exists().where(*found)
+    def some(start: At | None = None, before: At | None = None) -> ColumnElement[bool]:
+        at, terms = _facts(making, field)
+        terms += [at >= making.instant(start)] if start is not None else []
+        terms += [at < making.instant(before)] if before is not None else []
+        return exists().where(*terms)
 
-    now = making.instant(lambda moment: moment.now + TICK)
-    rows = table.alias()
-    mine = [rows.c.shop_id == making.shop, rows.c.customer_id == making.person.c.id, rows.c[at_name] < now]
-    if terms:
-        mine.append(rows.c.status != "closed")
-    extreme = func.min if first else func.max
-    value = select(extreme(rows.c[at_name])).where(*mine).scalar_subquery()
     if rule.known is not None:
-        return Term(any_at(None, None) if rule.known else ~any_at(None, None), value)
-    if rule.older_than is not None:
+        holds = some() if rule.known else ~some()
+    elif rule.older_than is not None:
         latest = rule.older_than.latest
-        if first:
-            return Term(any_at(None, latest), value)
-        return Term(and_(any_at(None, latest), ~any_at(latest, None)), value)
-    window = rule.within
-    assert window is not None  # noqa: S101 the catalogue gives these no other operator
-    within = any_at(lambda moment: window.span(moment).start, lambda moment: window.span(moment).before)
-    if first:
-        return Term(and_(within, ~any_at(None, lambda moment: window.span(moment).start)), value)
-    return Term(and_(within, ~any_at(lambda moment: window.span(moment).before, None)), value)
+        holds = some(before=latest) if first else and_(some(before=latest), ~some(start=latest))
+    else:
+        nothing_beyond = ~some(before=_start(rule)) if first else ~some(start=_before(rule))
+        holds = and_(some(_start(rule), _before(rule)), nothing_beyond)
+    at, mine = _facts(making, field)
+    return Term(holds, select(func.min(at) if first else func.max(at)).where(*mine).scalar_subquery())
+
+
+def _facts(making: Making, field: str) -> tuple[ColumnElement[Any], list[ColumnElement[bool]]]:
+    """When the customer's own facts happened, and which of them count."""
+    rows = (events if field == "last_event" else orders).alias()
+    at: ColumnElement[Any] = rows.c.occurred_at if field == "last_event" else rows.c.paid_at
+    terms = [*making.of_the_person(rows), *making.until_now(at, None)]
+    return at, terms if field == "last_event" else [*terms, rows.c.status != bind("closed", Text)]

@@ -1,20 +1,18 @@
 """Why a customer meets a rule or does not: each condition with what they have to show for it, by the rule's own SQL."""
 
+import asyncio
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import and_, select
 
 from app.core.db import Connection
 from app.segments.rules import people
 from app.segments.rules.checking import Checked
-from app.segments.rules.compiling import Compiled, finished, holds, terms
+from app.segments.rules.compiling import Compiled, finished, holds, remembered, terms
 from app.segments.rules.making import Asking, Making
 from app.segments.rules.tree import Place, leaves
-
-_REMEMBERED: Final = 128
 
 
 class Evidence(NamedTuple):
@@ -48,7 +46,7 @@ class Explanation(NamedTuple):
 
 async def explain(db: Connection, shop_id: int, asking: Asking, customer_id: int) -> Explanation | None:
     """One statement for all conditions. None where there is no such customer."""
-    compiled = _compiled(asking.checked)
+    compiled = await asyncio.to_thread(_compiled, asking.checked)
     row = await db.fetch_one(compiled.statement, shop_id=shop_id, customer_ids=[customer_id], **compiled.values(asking))
     if row is None:
         return None
@@ -66,7 +64,7 @@ async def explain(db: Connection, shop_id: int, asking: Asking, customer_id: int
     return Explanation(row["present"] and row["meets"] is True, row["present"], evidence)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@remembered
 def _compiled(checked: Checked) -> Compiled:
     making = Making(checked, few=True)
     person, made = making.person, terms(making)

@@ -56,6 +56,7 @@ PROPERTIES = {
 TYPES = ["view", "cart", "fitting"]
 TIERS = ["vip", "high_potential", "regular"]
 FLAGS = ["vip_drop", "price_sensitive", "quality_oriented", "socially_active", "second_purchase"]
+LENGTHS = [1, 23, 24, 25, 48]
 _UNITS = ("week", "month", "year")
 CALENDARS = ["today", "yesterday", *(f"{which}_{unit}" for which in ("this", "last") for unit in _UNITS)]
 # What a declared type is compared as: of an attribute, and of an event's property.
@@ -100,6 +101,7 @@ class Chance:
         self.zone: ZoneInfo = self.one(_ZONES)
         far = datetime(2025, 6, 1, tzinfo=UTC) + timedelta(seconds=random.randrange(3 * 365 * 86_400))
         self.now: datetime = self.one([*_NOWS, far, far, far])
+        self.moments: list[datetime] = []
         self.today = self.now.astimezone(self.zone).date()
 
     def one(self, of: Sequence[Any]) -> Any:
@@ -125,7 +127,17 @@ class Chance:
         return self.random.random() < 0.5
 
     def moment(self) -> datetime:
-        """At the edge of a window that ends now, or of a day in the shop, or any other; some are yet to come."""
+        """At an edge, or anywhere; some are yet to come."""
+        made: datetime = self._moment()
+        self.moments = [*self.moments[-5:], made]  # of the same person, more often than not
+        return made
+
+    def _moment(self) -> datetime:
+        """So long after something else, at the edge of a window that ends now, or of a day in the shop, or any."""
+        if self.moments and self.random.random() < 0.3:
+            other: datetime = self.one(self.moments)
+            hours: int = self.one([0, *LENGTHS]) * self.one([-1, 1])
+            return other + timedelta(hours=hours) + TICK * self.random.randint(-1, 1)
         tick = TICK * self.random.randint(-1, 1)
         match self.random.randrange(4):
             case 0:
@@ -181,7 +193,7 @@ class Chance:
         person.predictions = self.maybe(self._predictions)
         person.stats = self.maybe(self._stats)
         person.orders = self.few(4, self._told_order)
-        person.events = self.few(6, self._told_event)
+        person.events = self.few(self.one([2, 10]), self._told_event)
         return person
 
     def _said(self, number: int) -> Said:
@@ -382,23 +394,30 @@ class Chance:
         return {"measure": measure, operator: number} | of | self._orders() | self._maybe_window()
 
     def _step(self) -> Rule:
+        if self.random.random() < 0.7:  # with conditions, few would follow each other
+            plain: Rule = self.one([{"kind": "order"}, *({"kind": "event", "event": name} for name in TYPES)])
+            return plain
         return {"kind": "event"} | self._events() if self.truth() else {"kind": "order"} | self._orders()
 
     def _sequence(self) -> Rule:
-        told = {"first": self._step(), self.one(["then", "without"]): self._step(), "within": self._sliding()}
-        repeated = {"at_least": self.random.randint(2, 3), "during": self._sliding()}
-        return told | (repeated if self.random.random() < 0.3 else {}) | self._maybe_window()
+        told: Rule = {"first": self._step(), self.one(["then", "without"]): self._step(), "within": self._sliding()}
+        repeated: Rule = {"at_least": self.random.randint(2, 3), "during": self._sliding()}
+        told |= repeated if self.random.random() < 0.3 else {}
+        return told | (self._window_of() if self.random.random() < 0.3 else {})
 
     def _sliding(self) -> Rule:
         if self.truth():
-            return {"hours": self.one([1, 23, 24, 25, 48])}
+            return {"hours": self.one(LENGTHS)}
         return {"days": self.one([1, 2, 3, 7, 30, 60, 365])}
 
     def _calendar_days(self) -> Rule:
         return {"calendar_days": self.one([1, 2, 7, 30, 31, 60, 365])}
 
     def _maybe_window(self) -> Rule:
-        return {"window": self._window()} if self.random.random() < 0.7 else {}
+        return self._window_of() if self.random.random() < 0.7 else {}
+
+    def _window_of(self) -> Rule:
+        return {"window": self._window()}
 
     def _window(self, *, sliding: bool = True) -> Rule:
         if sliding and self.truth():

@@ -70,6 +70,8 @@ def test_a_rule_is_compiled_once_for_its_text() -> None:
     one, other = unchecked(EVERY_LITERAL), unchecked(EVERY_LITERAL)
     assert compiling.count(one) is compiling.count(other)
     assert compiling.count(one) is not compiling.among(one)
+    long = {"kind": "tag", "any_of": [f"{number:032}" for number in range(1000)]}
+    assert compiling.count(unchecked(long)) is not compiling.count(unchecked(long)), "it would fill the memory"
     yes, number = ({"kind": "attribute", "name": "a", "equals": value} for value in (True, 1))
     assert unchecked(yes) != unchecked(number), "what Python holds to be equal is not the same rule"
 
