@@ -14,6 +14,7 @@ import app.sandbox.models
 import app.scoring.models
 import app.tags.models
 import app.touches.models
+import app.uses.models
 import app.webhooks.models  # noqa: F401
 from app.core.schema import VAULT, metadata
 from app.events.partitions import is_partition

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchem
 
 from app.attributes.conditions import Operator
 from app.attributes.values import NAME, TEXT_LIMIT, Class, Type
+from app.uses.schemas import UsedBy
 
 GIVEN_LIMIT: Final = 64
 _NAME: Final = re.compile(NAME)
@@ -91,6 +92,7 @@ class AttributeRead(BaseModel):
     purpose: str | None
     created_at: datetime
     updated_at: datetime
+    used_by: UsedBy
 
 
 class AttributePage(BaseModel):

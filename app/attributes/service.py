@@ -28,6 +28,7 @@ from app.core.crypto import PersonKey
 from app.core.db import Connection, Row
 from app.core.errors import AppError, StartOver
 from app.core.masking import Classed
+from app.uses import service as uses
 
 REMOVE_VALUES: Final = "attribute_values"
 _REMOVE_LIMIT: Final = 5_000
@@ -60,7 +61,8 @@ class Person(NamedTuple):
 async def declare(db: Connection, shop: Shop, name: str, body: AttributeWrite) -> Row:
     """Declare an attribute, or declare it anew.
 
-    Raises: SensitiveOff, AttributeBeingRemoved, and AttributeInUse where values would lose their meaning.
+    Raises: SensitiveOff, AttributeBeingRemoved, and StillUsed or AttributeInUse where what names it, or values, would
+        lose their meaning.
     """
     if body.class_ == "sensitive" and not shop.settings.sensitive_attributes:
         raise SensitiveOff("class")
@@ -85,9 +87,10 @@ async def declare(db: Connection, shop: Shop, name: str, body: AttributeWrite) -
 async def drop(db: Connection, shop: Shop, name: str, *, with_values: bool) -> None:
     """Declare an attribute no longer. Its values are out of sight at once, and removed by a job.
 
-    Raises: AttributeNotFound, AttributeInUse.
+    Raises: AttributeNotFound, StillUsed, AttributeInUse.
     """
     before = await _locked(db, shop, name)
+    await uses.refuse_used(db, shop.id, "attribute", name)
     used = await repository.in_use(db, shop.id, name)
     if before is None and not (used and with_values):  # else dropped before: the job is asked for once more
         raise AttributeNotFound(field="name")
@@ -104,9 +107,10 @@ async def _locked(db: Connection, shop: Shop, name: str) -> Declared | None:
 
 
 async def _keep_meaning(db: Connection, shop: Shop, before: Declared, after: Declared) -> None:
-    """Raises AttributeInUse where values are there that the new declaration would not cover."""
+    """Raises StillUsed, or AttributeInUse where values are there that the new declaration would not cover."""
     name = before.name
     if (before.type, before.sealed) != (after.type, after.sealed):
+        await uses.refuse_used(db, shop.id, "attribute", name)
         if await repository.in_use(db, shop.id, name, before.column):
             changed = "type" if before.type != after.type else "class"
             raise AttributeInUse(

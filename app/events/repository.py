@@ -144,28 +144,39 @@ SAY_WHY = statement(
     )
 )
 
-PUT_TYPE = statement(
+ADD_TYPE = statement(
     text(
         """
         insert into event_types (shop_id, type, properties, created_at, updated_at)
         values (:shop_id, :type, :properties, :moment, :moment)
-        on conflict (shop_id, type) do update set properties = excluded.properties, updated_at = excluded.updated_at
+        on conflict do nothing
         returning *
         """
     )
 )
-GET_TYPE = statement(select(event_types).where(event_types.c.shop_id == p("shop_id"), event_types.c.type == p("type")))
+CHANGE_TYPE = statement(
+    text(
+        """
+        update event_types set properties = :properties, updated_at = :moment
+        where shop_id = :shop_id and type = :type
+        returning *
+        """
+    )
+)
+_TYPE: Final = select(event_types).where(event_types.c.shop_id == p("shop_id"), event_types.c.type == p("type"))
+GET_TYPE = statement(_TYPE)
+LOCK_TYPE = statement(_TYPE.with_for_update())
 LIST_TYPES = statement(
     select(event_types)
     .where(event_types.c.shop_id == p("shop_id"), event_types.c.type > p("after"))
     .order_by(event_types.c.type)
     .limit(p("limit"))
 )
-DECLARED = statement(
-    select(event_types.c.type, event_types.c.properties).where(
-        event_types.c.shop_id == p("shop_id"), event_types.c.type == any_(cast(p("types"), ARRAY(Text)))
-    )
+_DECLARED: Final = select(event_types.c.type, event_types.c.properties).where(
+    event_types.c.shop_id == p("shop_id"), event_types.c.type == any_(cast(p("types"), ARRAY(Text)))
 )
+DECLARED = statement(_DECLARED)
+HOLD_DECLARED = statement(_DECLARED.order_by(event_types.c.type).with_for_update(read=True, key_share=True))
 DROP_TYPE = statement(text("delete from event_types where shop_id = :shop_id and type = :type"))
 
 
@@ -193,11 +204,15 @@ async def find_keys(db: Connection, shop_id: int, event_ids: Sequence[str]) -> d
     return {row["event_id"]: row["id"] for row in rows}
 
 
-async def declared(db: Connection, shop_id: int, types: Collection[str]) -> dict[str, Any]:
-    """What the shop declares for these types."""
+async def declared(db: Connection, shop_id: int, types: Collection[str], *, hold: bool = False) -> dict[str, Any]:
+    """What the shop declares for these types.
+
+    Args:
+        hold: until this transaction ends, nobody drops them, or what they carry.
+    """
     if not types:
         return {}
-    rows = await db.fetch(DECLARED, shop_id=shop_id, types=list(types))
+    rows = await db.fetch(HOLD_DECLARED if hold else DECLARED, shop_id=shop_id, types=list(types))
     return {row["type"]: row["properties"] for row in rows}
 
 
@@ -219,8 +234,15 @@ async def make_valid(db: Connection, shop_id: int, id_: UUID, properties: Mappin
     db.ring(CHANGES_BELL)
 
 
-async def put_type(
+async def add_type(
     db: Connection, shop_id: int, type_: str, properties: Mapping[str, Any], moment: datetime
 ) -> Row | None:
-    """Declare a type, or declare it anew."""
-    return await db.fetch_one(PUT_TYPE, shop_id=shop_id, type=type_, properties=properties, moment=moment)
+    """Declare a type; None if it is declared already."""
+    return await db.fetch_one(ADD_TYPE, shop_id=shop_id, type=type_, properties=properties, moment=moment)
+
+
+async def change_type(
+    db: Connection, shop_id: int, type_: str, properties: Mapping[str, Any], moment: datetime
+) -> Row | None:
+    """Declare a type anew, which this transaction holds locked."""
+    return await db.fetch_one(CHANGE_TYPE, shop_id=shop_id, type=type_, properties=properties, moment=moment)

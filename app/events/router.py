@@ -1,6 +1,7 @@
 """/v1/events and /v1/event-types."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter
 from app.access.answers import rendered
 from app.access.door import DoorRoute, door
 from app.access.entry import Call
+from app.core.db import Row
 from app.core.errors import Forbidden, Unauthorized
 from app.core.pagination import Cursor, InvalidCursor, Limit, decode_cursor, encode_cursor
 from app.core.problems import problems
@@ -33,6 +35,9 @@ from app.events.schemas import (
     ReplayResult,
 )
 from app.events.service import Result
+from app.uses import service as uses
+from app.uses.errors import StillUsed
+from app.uses.schemas import used_by
 
 router = APIRouter(prefix="/v1", tags=["events"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden))
 
@@ -88,10 +93,11 @@ async def replay_invalid_event(
     return result
 
 
-@router.put("/event-types/{type}", responses=problems(EventTypeBuiltIn))
+@router.put("/event-types/{type}", responses=problems(EventTypeBuiltIn, StillUsed))
 async def put_event_type(call: Declarer, type: Type, body: EventTypeWrite) -> EventTypeRead:
     """Declare a type of event, or declare it anew. Events that are kept stay; invalid ones can be replayed."""
-    return EventTypeRead(**await service.put_type(call.db, call.shop, type, body))
+    (declared,) = await _read(call, [await service.put_type(call.db, call.shop, type, body)])
+    return declared
 
 
 @router.get("/event-types")
@@ -100,7 +106,7 @@ async def list_event_types(call: Reader, limit: Limit = 50, cursor: Cursor = Non
     after = decode_cursor(cursor, str)[0].replace("\0", "") if cursor else ""
     rows = await call.db.fetch(repository.LIST_TYPES, shop_id=call.shop.id, after=after, limit=limit)
     return EventTypePage(
-        items=[EventTypeRead(**row) for row in rows],
+        items=await _read(call, rows),
         built_in=sorted(BUILT_IN),
         next_cursor=encode_cursor(rows[-1]["type"]) if len(rows) == limit else None,
     )
@@ -112,13 +118,19 @@ async def get_event_type(call: Reader, type: Type) -> EventTypeRead:
     row = await call.db.fetch_one(repository.GET_TYPE, shop_id=call.shop.id, type=type)
     if row is None:
         raise EventTypeNotFound(field="type")
-    return EventTypeRead(**row)
+    (declared,) = await _read(call, [row])
+    return declared
 
 
-@router.delete("/event-types/{type}", status_code=204, responses=problems(EventTypeNotFound))
+@router.delete("/event-types/{type}", status_code=204, responses=problems(EventTypeNotFound, StillUsed))
 async def remove_event_type(call: Declarer, type: Type) -> None:
     """Declare a type no longer: its events stay, and new ones of it are kept aside."""
     await service.drop_type(call.db, call.shop, type)
+
+
+async def _read(call: Call, rows: Sequence[Row]) -> list[EventTypeRead]:
+    users = await uses.of_many(call.db, call.shop.id, "event_type", [row["type"] for row in rows])
+    return [EventTypeRead(**row, used_by=used_by(users[row["type"]])) for row in rows]
 
 
 def _batch_response(count: int, places: list[int], results: list[Result], refused: dict[int, RowError]) -> Response:

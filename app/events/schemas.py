@@ -24,6 +24,7 @@ from app.core.clock import Moment
 from app.customers.batches import RowError
 from app.customers.schemas import BATCH_LIMIT, Identities
 from app.events.declarations import NAME, Kind, is_tellable, kind_of
+from app.uses.schemas import UsedBy
 
 PROPERTIES_LIMIT: Final = 50
 PROPERTIES_BYTES: Final = 8192
@@ -182,6 +183,7 @@ class EventTypeRead(BaseModel):
     properties: dict[str, DeclaredProperty]
     created_at: datetime
     updated_at: datetime
+    used_by: UsedBy
 
 
 class EventTypePage(BaseModel):

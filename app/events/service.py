@@ -10,6 +10,7 @@ import orjson
 from app.access.shops import Shop
 from app.core import clock
 from app.core.db import Connection, Row
+from app.core.errors import StartOver
 from app.core.ids import CustomerIds
 from app.customers import service as customers
 from app.customers.batches import RowError
@@ -19,6 +20,7 @@ from app.events import repository
 from app.events.declarations import BUILT_IN, Problem, problem
 from app.events.errors import EventNotFound, EventTypeBuiltIn, EventTypeNotFound
 from app.events.schemas import EventTypeWrite, EventWrite, ReplayResult
+from app.uses import service as uses
 
 PROPERTIES: Final = "invalid_events.properties"
 _AHEAD: Final = timedelta(minutes=5)  # clocks that are this far ahead are believed
@@ -108,18 +110,33 @@ def opened(shop: Shop, row: Row) -> dict[str, Any]:
 
 
 async def put_type(db: Connection, shop: Shop, type_: str, body: EventTypeWrite) -> Row:
-    """Declare a type, or declare it anew: what is kept already stays as it is. Raises EventTypeBuiltIn."""
+    """Declare a type, or declare it anew: what is kept already stays as it is.
+
+    Raises: EventTypeBuiltIn; StillUsed where a property would go, or be of another kind, and something uses the type.
+    """
     if type_ in BUILT_IN:
         raise EventTypeBuiltIn(field="type")
-    row = await repository.put_type(db, shop.id, type_, body.model_dump()["properties"], clock.now())
-    assert row is not None  # noqa: S101 upserted
+    properties, moment = body.model_dump()["properties"], clock.now()
+    row = await repository.add_type(db, shop.id, type_, properties, moment)
+    if row is not None:
+        return row
+    before = await db.fetch_one(repository.LOCK_TYPE, shop_id=shop.id, type=type_)
+    if before is None:
+        raise StartOver  # dropped meanwhile
+    kinds = {name: declared["kind"] for name, declared in properties.items()}
+    if any(kinds.get(name) != declared["kind"] for name, declared in before["properties"].items()):
+        await uses.refuse_used(db, shop.id, "event_type", type_)
+    row = await repository.change_type(db, shop.id, type_, properties, moment)
+    assert row is not None  # noqa: S101 locked
     return row
 
 
 async def drop_type(db: Connection, shop: Shop, type_: str) -> None:
-    """Declare a type no longer; its events stay. Raises EventTypeNotFound."""
-    if not await db.execute(repository.DROP_TYPE, shop_id=shop.id, type=type_):
+    """Declare a type no longer; its events stay. Raises EventTypeNotFound, StillUsed."""
+    if await db.fetch_one(repository.LOCK_TYPE, shop_id=shop.id, type=type_) is None:
         raise EventTypeNotFound(field="type")
+    await uses.refuse_used(db, shop.id, "event_type", type_)
+    await db.execute(repository.DROP_TYPE, shop_id=shop.id, type=type_)
 
 
 async def forget_keys(db: Connection, shop: Shop) -> int:
