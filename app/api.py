@@ -22,6 +22,7 @@ import app.scoring.reports.router
 import app.scoring.router
 import app.scoring.tiers.router
 import app.segments.router
+import app.tags.router
 import app.touches.router
 import app.webhooks.router
 import app.youzan.router
@@ -42,6 +43,7 @@ V1: tuple[APIRouter, ...] = (
     app.scoring.tiers.router.router,
     app.refresh.tiers.router,
     app.scoring.reports.router.router,
+    app.tags.router.router,
     app.segments.router.router,
     app.refresh.router.router,
     app.touches.router.router,

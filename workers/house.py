@@ -37,6 +37,9 @@ from app.refresh import rescore
 from app.refresh.jobs import ask_for_nightly_run, refresh_changed, sweep_day
 from app.refresh.requests import RESCORE
 from app.scoring import runs
+from app.tags import repository as tags
+from app.tags.jobs import remove_assignments
+from app.tags.service import REMOVE_ASSIGNMENTS, forget_run_out
 from app.touches import repository as touches
 from app.touches.jobs import plan_touches, send_due
 from app.touches.service import PLANNING
@@ -67,6 +70,7 @@ class House:
             RESCORE: rescore.run,
             PLANNING: plan_touches,
             REMOVE_VALUES: remove_values,
+            REMOVE_ASSIGNMENTS: remove_assignments,
             exporting.JOB: partial(export_jobs.run, keep_hours=settings.export_keep_hours),
             rekey.KIND: rekey.run,
         }
@@ -100,6 +104,10 @@ class House:
                 events.KEYS_BELL: Work(events.HAS_EXPIRED_KEYS, partial(_forget_keys, self.entry)),
                 runs.RUNS_BELL: Work(runs.HAS_OLD, partial(_forget_runs, self.entry)),
                 exports.EXPORTS_BELL: Work(exports.HAS_EXPIRED, partial(_forget_exports, self.entry)),
+                tags.RUN_OUT_BELL: Work(
+                    tags.has_run_out(settings.tag_keep_days),
+                    partial(_forget_tags, self.entry, settings.tag_keep_days),
+                ),
                 push.PUSH_BELL: Work(push.HAS_DUE, partial(apply_due, self.entry)),
                 audit.BELL: Work(audit.HAS_UNSEALED, partial(_seal_log, self.entry)),
                 queue.DELIVERIES_BELL: Work(queue.HAS_DUE, self.deliverer.step, self.deliverer.settle),
@@ -189,6 +197,13 @@ async def _forget_runs(entry: Entry, shop_id: int) -> int:
 
 async def _forget_exports(entry: Entry, shop_id: int) -> int:
     return await in_shop(entry, shop_id, exporting.forget)
+
+
+async def _forget_tags(entry: Entry, keep_days: float, shop_id: int) -> int:
+    async def step(db: Connection, shop: Shop) -> int:
+        return await forget_run_out(db, shop.id, keep_days)
+
+    return await in_shop(entry, shop_id, step)
 
 
 async def _seal_log(entry: Entry, shop_id: int) -> int:

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=30.0, gt=0)
     export_keep_hours: float = Field(default=72.0, gt=0, le=8760, description="How long an export can be fetched")
 
+    tag_keep_days: float = Field(
+        default=30.0, ge=0, le=3650, description="How long an assignment of a tag is kept once it has run out"
+    )
+
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     log_json: bool = True
     sandbox: bool = Field(default=False, description="Serve the demo's sandbox inbox and page")

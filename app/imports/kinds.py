@@ -102,15 +102,19 @@ def _named(row: Person, owners: set[int]) -> int | None:
 
 async def _tags(db: Connection, shop: Shop, ids: CustomerIds, rows: Sequence[Person], asked: Asked) -> list[Result]:
     owners = await people.owners(db, shop, rows)
+    closed = await tags.closed(db, shop.id, {name for row in rows for name in row.tags}, "import")
     wanted: dict[int, set[str]] = {}
     for row, found in zip(rows, owners, strict=True):
-        if len(found) == 1:
+        if len(found) == 1 and not row.tags & closed.keys():
             wanted.setdefault(next(iter(found)), set()).update(row.tags)
-    new = await tags.assign(db, shop.id, wanted, source="manual", actor=asked.actor) if wanted else set()
+    new = await tags.assign(db, shop.id, wanted, source="import", actor=asked.actor) if wanted else set()
     results = []
     for row, found in zip(rows, owners, strict=True):
         if len(found) != 1:
             results.append(_TORN if found else _NOBODY)
+            continue
+        if refused := sorted(row.tags & closed.keys()):
+            results.append(_refused(closed[refused[0]], "tags"))
             continue
         mine = {(next(iter(found)), name) for name in row.tags}
         results.append(Result(UPDATED if mine & new else UNCHANGED))
@@ -128,8 +132,11 @@ _TORN: Final = Result(REFUSED, "identity_conflict", "", "this row names two cust
 def _result(outcome: Outcome) -> Result:
     if outcome.error is None:
         return Result(outcome.status)
-    error: AppError = outcome.error
-    return Result(REFUSED, error.code, error.field or "", error.detail or error.title)
+    return _refused(outcome.error, outcome.error.field or "")
+
+
+def _refused(error: AppError, field: str) -> Result:
+    return Result(REFUSED, error.code, field, error.detail or error.title)
 
 
 KINDS: Final[dict[str, Kind]] = {

@@ -11,6 +11,8 @@ _BY_CODE: Final = {
     "identity_blocked": "Leave placeholder numbers out, and give an identity that is the person's own.",
     "customer_not_found": "Import the customer first, or correct the identity or customer_id.",
     "kept_aside": "Mend the declaration of the type and replay the event: POST /v1/events/invalid/{id}/replay.",
+    "tag_is_automatic": "Leave the tag out: a rule says who carries it. Or change the rule.",
+    "tag_disabled": "Leave the tag out, or make it normal again: PATCH /v1/tags/{id}.",
 }
 _BY_FIELD: Final = {
     "": "Save the file again as CSV UTF-8 and check this line's commas, quotes and identities.",

@@ -77,7 +77,8 @@ _PARTS: Final = {
     "tag": (
         "h.assigned_at",
         "(h.tag_id || '-' || h.origin_customer_id)",  # several records of a person may carry it, from the same moment
-        "jsonb_build_object('name', g.name, 'source', h.source, 'actor', h.actor, 'valid_until', h.valid_until)",
+        "jsonb_build_object('name', g.name, 'source', h.source, 'actor', h.actor, 'reason', h.reason, "
+        "'valid_until', h.valid_until)",
         "customer_tags h join tags g on g.shop_id = h.shop_id and g.id = h.tag_id "
         "where h.shop_id = :shop_id and h.customer_id = :customer_id",
     ),

@@ -24,6 +24,7 @@ class TagHeld(BaseModel):
     category: str | None
     source: str
     actor: str
+    reason: str | None
     assigned_at: datetime
     valid_until: datetime | None
 

@@ -7,9 +7,10 @@ from typing_extensions import TypedDict
 
 from app.directory.repository import order_figures
 from app.tags import repository, service
+from app.tags.errors import TagIsAutomatic
 from app.youzan import accounts
 from app.youzan.calling import Api, FacadeCall
-from app.youzan.errors import INVALID, NO_FOLLOWER, BusinessRefusal
+from app.youzan.errors import INVALID, NO_FOLLOWER, TAGGING, BusinessRefusal
 from app.youzan.parameters import Count, Parameters, Text, array
 from app.youzan.repository import Found, fans_number, values_of
 from app.youzan.tags import MAX_TAGS, RelationTag, TagName
@@ -118,11 +119,14 @@ async def get(call: FacadeCall, given: GetParameters) -> FollowerData:
 async def add_tags(call: FacadeCall, given: TagsChange) -> FollowerData:
     """Tag a follower; tags that are not there are made. Who may only write is shown nothing of them.
 
-    Raises: BusinessRefusal 141500201 or 141500101.
+    Raises: BusinessRefusal 141500201 or 141500101; 142400105 for a tag that a rule gives.
     """
     found = await _found(call, given)
     wanted = {found.customer.id: given.tags}
-    await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
+    try:
+        await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
+    except TagIsAutomatic as error:
+        raise BusinessRefusal(TAGGING, error.detail or "") from None
     return {"user": await _shown(call, found) if "customers:read" in call.caller.scopes else {}}
 
 
@@ -134,9 +138,15 @@ async def get_tags(call: FacadeCall, given: FollowerParameters) -> TagsData:
 
 
 async def delete_tags(call: FacadeCall, given: TagsChange) -> DeleteData:
-    """Take tags off a follower, those they lack included. Raises BusinessRefusal 141500201 or 141500101."""
+    """Take tags off a follower, those they lack included.
+
+    Raises: BusinessRefusal 141500201 or 141500101; 142400105 for a tag that a rule gives.
+    """
     found = await _found(call, given)
-    await service.remove(call.db, call.shop.id, {found.customer.id: given.tags})
+    try:
+        await service.remove(call.db, call.shop.id, {found.customer.id: given.tags}, source="facade")
+    except TagIsAutomatic as error:
+        raise BusinessRefusal(TAGGING, error.detail or "") from None
     return {"is_success": True}
 
 

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict
 
 from app.core.db import Row
 from app.tags import repository, service
-from app.tags.errors import TagNotFound
+from app.tags.errors import TagIsAutomatic, TagNotFound
 from app.tags.models import NAME_LIMIT
 from app.youzan import accounts
 from app.youzan.accounts import EITHER, TEXT, Account
@@ -193,7 +193,7 @@ async def add_for_many(call: FacadeCall, given: ForManyParameters) -> bool:
         wanted.setdefault(number, set()).update(tag.tag_name for tag in one.user_tag_creates)
     try:
         await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id, make=False)
-    except TagNotFound as error:
+    except (TagNotFound, TagIsAutomatic) as error:
         raise BusinessRefusal(TAGGING, error.detail or "") from None
     return True
 
@@ -235,13 +235,20 @@ async def _carried(call: FacadeCall, account: Account) -> list[Row]:
 async def _add(call: FacadeCall, account: Account, tags: list[NamedTag]) -> bool:
     found = await _customer(call, account)
     wanted = {found.record: [tag.tag_name for tag in tags]}
-    await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
+    try:
+        await service.add(call.db, call.shop.id, wanted, source="facade", actor=call.caller.client_id)
+    except TagIsAutomatic as error:
+        raise BusinessRefusal(TAGGING, error.detail or "") from None
     return True
 
 
 async def _delete(call: FacadeCall, account: Account, tags: list[NamedTag]) -> bool:
     found = await _customer(call, account)
-    await service.remove(call.db, call.shop.id, {found.customer.id: [tag.tag_name for tag in tags]})
+    unwanted = {found.customer.id: [tag.tag_name for tag in tags]}
+    try:
+        await service.remove(call.db, call.shop.id, unwanted, source="facade")
+    except TagIsAutomatic as error:
+        raise BusinessRefusal(TAGGING, error.detail or "") from None
     return True
 
 

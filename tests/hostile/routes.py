@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 
 from app.access.door import Door
 from app.api import V1
-from tests.hostile.shops import AS_FAST_AS_IT_GOES
+from tests.hostile.shops import AS_FAST_AS_IT_GOES, TAG
 
 Json = Any
 Place = tuple[str | int, ...]
@@ -20,6 +20,7 @@ _KNOWN: dict[str, Json] = {
     "identities": [{"kind": "external_id", "value": "X-1", "scope": "pos"}],
     "identity": {"kind": "external_id", "value": "X-1", "scope": "pos"},
     "customer_id": None,
+    "customer_ids": [1],
     "version": None,
     "status": "paid",
     "paid_at": "2026-01-02T03:04:05",
@@ -65,6 +66,10 @@ _KNOWN: dict[str, Json] = {
         ],
     },
     "scheme": None,
+    "tag": TAG,
+    "remove": None,  # what is to be added is not to be removed
+    "category_id": None,
+    "valid_until": None,
     "tier": "top",
     "rule": {
         "kind": "all",
@@ -78,6 +83,7 @@ _KNOWN: dict[str, Json] = {
 
 _NEEDED = {
     "POST /v1/imports": "?kind=customers",
+    "DELETE /v1/tags/{tag_id}": "?with_assignments=true",
     "GET /v1/scores/migration": "?from=2025-01-02&to=2025-02-01",
 }
 
@@ -156,10 +162,16 @@ def _doors() -> dict[tuple[str, str], tuple[str, ...]]:
     }
 
 
+def _may_be(value: Json, schema: Json) -> bool:
+    """Whether the value is one of those that are listed, where some are: two schemas may have a name in common."""
+    listed = [one["enum"] for one in schema.get("anyOf", [schema]) if "enum" in one]
+    return value is None or not listed or any(value in one for one in listed)
+
+
 def _example(schema: Json, document: Json, name: str = "") -> Json:
     if "$ref" in schema:
         return _example(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document, name)
-    if name in _KNOWN:
+    if name in _KNOWN and _may_be(_KNOWN[name], schema):
         return deepcopy(_KNOWN[name])
     if "anyOf" in schema:
         return _example(schema["anyOf"][0], document, name)

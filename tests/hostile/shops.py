@@ -58,6 +58,13 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
         f"/api/youzan.scrm.tag.relation.add/4.0.0?access_token={token}",
         account | {"tags": [{"tag_name": TAG}]},
     )
+    category = await _made(api, "POST", "/v1/tag-categories", {"name": own["marker"]})
+    things["category_id"] = (await _made(api, "POST", "/v1/tag-categories", {"name": "an empty one"}))["id"]
+    things["tag_id"] = (await _made(api, "POST", "/v1/tags", {"name": own["marker"], "category_id": category["id"]}))[
+        "id"
+    ]
+    carriers = {"customer_ids": [made["id"]], "reason": own["marker"]}
+    await _made(api, "POST", f"/v1/tags/{things['tag_id']}/customers", carriers)
     spare = [{"identities": [{"kind": "card_no", "value": f"C-{number}"}]} for number in range(4)]
     await _made(api, "POST", "/v1/customers/batch", {"customers": spare})
     things |= await _merged(api)

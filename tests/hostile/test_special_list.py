@@ -298,6 +298,8 @@ def _good(route: Route, at: Furnished) -> bytes | None:
     if route.body is None:
         return None
     real = {name: at.things[name] for name in ("other_id", "customer_id") if name in route.body}
+    if "tag" in route.template and "name" in route.body:  # a name is taken once
+        real["name"] = str(route)[:32]
     return orjson.dumps(route.body | real)
 
 

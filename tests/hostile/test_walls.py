@@ -138,6 +138,8 @@ def _by_path(wall: Wall, route: Route, name: str) -> Attempt:
         theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none-{wall.chance.randrange(10**5, 10**6)}"
     elif name == "name":
         theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none_{wall.chance.randrange(10**5, 10**6)}"
+    elif name in ("tag_id", "category_id"):
+        theirs, nobodys = str(wall.other.things[name]), str(wall.chance.randrange(2**52, 2**53))
     elif name == "customer_id":
         theirs = str(wall.other.things[name] + wall.chance.randrange(5))
         nobodys = str(wall.chance.randrange(2**52, 2**53))
@@ -200,6 +202,20 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
         ("/v1/customers/search", lambda value: {"conditions": [{"name": value, "value": "M"}]}),
     ):
         yield "POST", path, body, theirs["own_name"], lambda: f"none_{chance.randrange(10**5, 10**6)}"
+    yield (
+        "POST",
+        "/v1/tags/assignments",
+        lambda value: {"add": [{"customer_id": 1, "tag": value}]},
+        theirs["marker"],
+        _fresh(chance, "记号9"),
+    )
+    yield (
+        "POST",
+        "/v1/tags",
+        lambda value: {"name": f"{chance.random()}", "category_id": value},
+        theirs["category_id"],
+        number,
+    )
     yield "POST", "/v1/customers", lambda value: known | {"store_id": value}, theirs["copied_store"], number
     order = known | {"status": "created", "amount_fen": 1}
     yield "POST", "/v1/orders", lambda value: order | {"order_no": value}, theirs["order_no"], _fresh(chance, "E-9")
@@ -232,7 +248,7 @@ def _bodies(wall: Wall) -> Iterator[tuple[str, str, Json, Any, Any]]:
 def _by_body(wall: Wall, method: str, path: str, body: Any, theirs: Any, nobodys: Any) -> Attempt:
     headers = [wall.mine.key, JSON]
     nobody = nobodys()
-    said = (theirs, nobody) if theirs == wall.other.things["own_name"] else None
+    said = (theirs, nobody) if theirs in (wall.other.things["own_name"], wall.other.things["marker"]) else None
     return Attempt(method, path, path, headers, orjson.dumps(body(theirs)), orjson.dumps(body(nobody)), said)
 
 

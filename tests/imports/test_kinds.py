@@ -87,7 +87,7 @@ async def test_tags_are_put_on_who_is_there(api: Api, work: Work, shop: Shop, ro
         shop.id,
     )
     assert [(row["customer_id"], row["name"]) for row in carried] == [(one, "VIP 客户"), (one, "沙龙"), (two, "沙龙")]
-    assert {(row["source"], row["actor"]) for row in carried} == {("manual", api.client.client_id)}
+    assert {(row["source"], row["actor"]) for row in carried} == {("import", api.client.client_id)}
     assert counts(await imported(api, work, content, kind="tags")) == (0, 0, 3, 3)
     line = f'{{"customer_id":{one},"tags":["新"]}}\n{{"tags":["新"]}}\n'
     assert counts(await imported(api, work, line, kind="tags", format="ndjson")) == (0, 1, 0, 1)
@@ -98,3 +98,21 @@ async def test_a_dry_run_of_tags_makes_none(api: Api, work: Work, shop: Shop, ro
     ended = await imported(api, work, "card_no,tags\nK1,甲\n", kind="tags", dry_run=True)
     assert counts(ended) == (0, 1, 0, 0)
     assert await rows("select 1 from tags where shop_id = $1", shop.id) == []
+
+
+async def test_a_file_gives_no_tag_that_is_closed_to_it(api: Api, work: Work, shop: Shop, rows: Rows) -> None:
+    one, two = await _known(api, "K1", "K2")
+    ids = [(await api.post("/v1/tags", {"name": name})).json()["id"] for name in ("by rule", "old")]
+    assert await rows("update tags set kind = 'automatic' where shop_id = $1 and id = $2 returning 1", shop.id, ids[0])
+    assert (await api.patch(f"/v1/tags/{ids[1]}", {"status": "disabled"})).status_code == 200
+    content = f"customer_id,tags\n{one},by rule|new\n{two},new\n{two},old\n"
+    ended = await imported(api, work, content, kind="tags")
+    assert counts(ended) == (0, 1, 0, 2)
+    told = await errors(api, ended)
+    assert [(e["line"], e["code"], e["field"]) for e in told] == [
+        (2, "tag_is_automatic", "tags"),
+        (4, "tag_disabled", "tags"),
+    ]
+    assert all("Leave the tag out" in e["remedy"] for e in told)
+    carried = await rows("select customer_id, source from customer_tags where shop_id = $1", shop.id)
+    assert carried == [{"customer_id": two, "source": "import"}], "a row that is refused is refused as a whole"

@@ -32,7 +32,10 @@ async def put(api: Api, path: str, body: dict[str, Any]) -> tuple[int, dict[str,
 
 
 async def test_what_a_user_uses_is_replaced_as_a_whole(entry: Entry, shop: Shop, rows: Rows) -> None:
-    stored = "select thing, name, user_name, xmin::text as written from uses where shop_id = $1 order by thing, name, user_kind"
+    stored = """
+        select thing, name, user_name, xmin::text as written from uses
+        where shop_id = $1 order by thing, name, user_kind
+    """
     await record(entry, shop, SEGMENT, ("tag", "4"), ("attribute", "size"), ("tag", "4"))
     first = await rows(stored, shop.id)
     assert [(row["thing"], row["name"]) for row in first] == [("attribute", "size"), ("tag", "4")]
