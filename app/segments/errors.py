@@ -1,5 +1,6 @@
 """Refusals about rules."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.core.errors import Unprocessable
@@ -26,3 +27,23 @@ class RuleTooCostly(Unprocessable):
             "for fewer conditions at a time",
             field="rule",
         )
+
+
+class RuleUnreadable(Unprocessable):
+    """A rule's text that cannot be read, or says what no rule can say; line and column count characters from 1."""
+
+    code, title = "rule_unreadable", "The text of the rule cannot be read"
+
+    def __init__(
+        self, line: int, column: int, problem: str, *, expected: Sequence[str] = (), nearest: str | None = None
+    ) -> None:
+        near = f"; did you mean {nearest}?" if nearest else ""
+        super().__init__(
+            f"line {line}, column {column}: {problem}{near}",
+            field="text",
+            line=line,
+            column=column,
+            expected=[*expected],
+            nearest=nearest,
+        )
+        self.line, self.column, self.expected, self.nearest = line, column, tuple(expected), nearest

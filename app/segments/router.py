@@ -14,7 +14,8 @@ from app.core.problems import problems
 from app.customers.errors import CustomerNotFound
 from app.customers.records import read_fields
 from app.segments import listing, repository, service
-from app.segments.errors import RuleTooCostly, RuleUnfit
+from app.segments.errors import RuleTooCostly, RuleUnfit, RuleUnreadable
+from app.segments.rules.text.reading import read
 from app.segments.schemas import (
     EvidenceRead,
     ExplainAsk,
@@ -22,7 +23,10 @@ from app.segments.schemas import (
     FieldsRead,
     Preview,
     PreviewAsk,
+    RuleRead,
+    RuleWrite,
     SampleRow,
+    TextAsk,
 )
 
 router = APIRouter(
@@ -39,11 +43,25 @@ async def list_fields(call: Annotated[Call, door("segments:read")]) -> FieldsRea
     return await listing.fields(call.db, call.shop)
 
 
-@router.post("/preview", response_model=Preview, responses=problems(ScopeMissing, RuleUnfit, RuleTooCostly))
+@router.post("/parse", responses=problems(RuleUnreadable))
+async def parse_rule(call: Annotated[Call, door("segments:read")], body: TextAsk) -> RuleRead:
+    """The tree that a text stands for, and the text as it would be written in either language."""
+    return RuleRead.of(read(body.text))
+
+
+@router.post("/write")
+async def write_rule(call: Annotated[Call, door("segments:read")], body: RuleWrite) -> RuleRead:
+    """The texts of a tree. What the shop has of what it names is not looked at."""
+    return RuleRead.of(body.rule)
+
+
+@router.post(
+    "/preview", response_model=Preview, responses=problems(ScopeMissing, RuleUnreadable, RuleUnfit, RuleTooCostly)
+)
 async def preview_rule(request: Request, call: Asker, body: PreviewAsk) -> Response:
     """How many customers meet a rule now, and some of them. Nothing is written."""
     began = time.perf_counter()
-    found = await service.find(call.db, call.shop, body.rule, unmasked=call.caller.unmasked, sample=body.sample)
+    found = await service.find(call.db, call.shop, body.tree, unmasked=call.caller.unmasked, sample=body.sample)
     took_ms = round(1000 * (time.perf_counter() - began))
     call.visit.concerns(found.sample)
     entry: Entry = request.app.state.entry
@@ -60,11 +78,11 @@ async def preview_rule(request: Request, call: Asker, body: PreviewAsk) -> Respo
     return rendered(preview, call)
 
 
-@router.post("/explain", responses=problems(ScopeMissing, RuleUnfit, RuleTooCostly, CustomerNotFound))
+@router.post("/explain", responses=problems(ScopeMissing, RuleUnreadable, RuleUnfit, RuleTooCostly, CustomerNotFound))
 async def explain_rule(call: Asker, body: ExplainAsk) -> ExplanationRead:
     """Why a customer meets a rule now, or does not: each condition with what they have to show for it."""
     customer_id, asking, explanation = await service.explain(
-        call.db, call.shop, body.rule, body.customer_id, unmasked=call.caller.unmasked
+        call.db, call.shop, body.tree, body.customer_id, unmasked=call.caller.unmasked
     )
     call.visit.concerns([customer_id])
     return ExplanationRead(

@@ -1,25 +1,46 @@
 """What crosses the wire about rules."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from app.attributes.values import Class
 from app.customers.schemas import CustomerRead
 from app.segments.rules.catalogue import DateOperator, Unit
 from app.segments.rules.comparing import Operator, Type
+from app.segments.rules.text.reading import read
+from app.segments.rules.text.writing import write
 from app.segments.rules.tree import Rule
 
 SAMPLE_LIMIT = 20
 
 
-class PreviewAsk(BaseModel):
-    """A rule to try."""
+class RuleAsk(BaseModel):
+    """A rule, as its tree or as a text; whatever asks for one takes either. Raises RuleUnreadable for a text."""
 
     model_config = ConfigDict(extra="forbid")
 
-    rule: Rule
+    rule: Rule | None = None
+    text: Annotated[str, Field(description="In place of `rule`: docs/rules.md, as people write it")] | None = None
+    _tree: Any = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if (self.rule is None) == (self.text is None):
+            raise ValueError("write the rule as rule or as text, and as one of them only")
+        self._tree = self.rule if self.text is None else read(self.text)
+        return self
+
+    @property
+    def tree(self) -> Any:
+        """The rule, however it was written."""
+        return self._tree
+
+
+class PreviewAsk(RuleAsk):
+    """A rule to try."""
+
     sample: Annotated[int, Field(ge=0, le=SAMPLE_LIMIT, description="How many of those who meet it are shown")] = 5
 
 
@@ -40,13 +61,40 @@ class Preview(BaseModel):
     sample: list[SampleRow]
 
 
-class ExplainAsk(BaseModel):
+class ExplainAsk(RuleAsk):
     """A rule, and whom to explain it of."""
+
+    customer_id: Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class TextAsk(BaseModel):
+    """A rule's text to read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+
+
+class RuleWrite(BaseModel):
+    """A rule to write as a text."""
 
     model_config = ConfigDict(extra="forbid")
 
     rule: Rule
-    customer_id: Annotated[int, Field(ge=1, lt=2**53)]
+
+
+class RuleRead(BaseModel):
+    """A rule as its tree, and as a text in both languages."""
+
+    rule: dict[str, Any] = Field(description="As `rule` is sent, without what is left to its default")
+    text_en: str
+    text_zh: str
+
+    @classmethod
+    def of(cls, rule: Any) -> Self:
+        """From its tree."""
+        told = rule.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+        return cls(rule=told, text_en=write(rule, "en"), text_zh=write(rule, "zh"))
 
 
 class EvidenceRead(BaseModel):
