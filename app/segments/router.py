@@ -15,6 +15,7 @@ from app.customers.errors import CustomerNotFound
 from app.customers.records import read_fields
 from app.segments import listing, repository, service
 from app.segments.errors import RuleTooCostly, RuleUnfit, RuleUnreadable
+from app.segments.readymade import READY_MADE
 from app.segments.rules.text.reading import read
 from app.segments.schemas import (
     EvidenceRead,
@@ -23,6 +24,7 @@ from app.segments.schemas import (
     FieldsRead,
     Preview,
     PreviewAsk,
+    ReadyMadeRead,
     RuleRead,
     RuleWrite,
     SampleRow,
@@ -41,6 +43,12 @@ Asker = Annotated[Call, door("segments:read", "customers:read")]
 async def list_fields(call: Annotated[Call, door("segments:read")]) -> FieldsRead:
     """What rules can be made of: fields with their comparisons, and what the shop declares."""
     return await listing.fields(call.db, call.shop)
+
+
+@router.get("/ready-made")
+async def list_ready_made(call: Annotated[Call, door("segments:read")]) -> list[ReadyMadeRead]:
+    """Rules to begin with, each as a tree and as texts, and what the shop has to declare for it first."""
+    return [ReadyMadeRead.made(ready) for ready in READY_MADE]
 
 
 @router.post("/parse", responses=problems(RuleUnreadable))

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
 from app.attributes.values import Class
 from app.customers.schemas import CustomerRead
+from app.events.schemas import EventTypeWrite
+from app.segments.readymade import ReadyMade
 from app.segments.rules.catalogue import DateOperator, Unit
 from app.segments.rules.comparing import Operator, Type
 from app.segments.rules.text.reading import read
@@ -95,6 +97,36 @@ class RuleRead(BaseModel):
         """From its tree."""
         told = rule.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
         return cls(rule=told, text_en=write(rule, "en"), text_zh=write(rule, "zh"))
+
+
+class NeedRead(BaseModel):
+    """An event type that a rule asks for and that no shop has without declaring it."""
+
+    event_type: str
+    declaration: EventTypeWrite = Field(description="The body of PUT /v1/event-types/{type}")
+
+
+class ReadyMadeRead(RuleRead):
+    """A rule to begin with."""
+
+    slug: str
+    title_en: str
+    title_zh: str
+    description_en: str
+    description_zh: str
+    masked: bool = Field(description="To ask it the caller needs `pii:read`")
+    needs: list[NeedRead] = Field(description="What is to be declared first")
+
+    @classmethod
+    def made(cls, ready: ReadyMade) -> Self:
+        """As it is told."""
+        names = {name: getattr(ready, name) for name in ("slug", "title_en", "title_zh", "masked")}
+        described = {"description_en": ready.description_en, "description_zh": ready.description_zh}
+        needs = [
+            NeedRead(event_type=type_, declaration=EventTypeWrite.model_validate(declaration))
+            for type_, declaration in ready.needs.items()
+        ]
+        return cls(**RuleRead.of(ready.rule).model_dump(), **names, **described, needs=needs)
 
 
 class EvidenceRead(BaseModel):
