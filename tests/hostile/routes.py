@@ -71,6 +71,7 @@ _KNOWN: dict[str, Json] = {
     "category_id": None,
     "valid_until": None,
     "tier": "top",
+    "text": "member = true",
     "rule": {
         "kind": "all",
         "of": [
@@ -179,6 +180,8 @@ def _example(schema: Json, document: Json, name: str = "") -> Json:
         return schema.get("const", schema.get("enum", [None])[0])
     if schema.get("type") == "object" or "properties" in schema:
         made = {key: _example(inner, document, key) for key, inner in schema.get("properties", {}).items()}
+        if "rule" in made:
+            made.pop("text", None)  # one of both
         made |= {key: 1 for key in schema.get("required", ()) if key == "customer_id"}  # where no identity can stand
         return {key: value for key, value in made.items() if value is not None}
     if schema.get("type") == "array":
