@@ -21,6 +21,8 @@ import app.refresh.tiers
 import app.scoring.reports.router
 import app.scoring.router
 import app.scoring.tiers.router
+import app.segments.definitions.router
+import app.segments.membership.router
 import app.segments.router
 import app.tags.router
 import app.touches.router
@@ -45,6 +47,8 @@ V1: tuple[APIRouter, ...] = (
     app.scoring.reports.router.router,
     app.tags.router.router,
     app.segments.router.router,
+    app.segments.definitions.router.router,
+    app.segments.membership.router.router,
     app.refresh.router.router,
     app.touches.router.router,
     app.exports.router.router,

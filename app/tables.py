@@ -12,6 +12,7 @@ import app.orders.models
 import app.push.models
 import app.sandbox.models
 import app.scoring.models
+import app.segments.models
 import app.tags.models
 import app.touches.models
 import app.uses.models

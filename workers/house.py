@@ -33,10 +33,12 @@ from app.orders.service import settle_refunds
 from app.privacy import rekey
 from app.push import repository as push
 from app.push.jobs import apply_due
-from app.refresh import rescore
+from app.refresh import rescore, segments
 from app.refresh.jobs import ask_for_nightly_run, refresh_changed, sweep_day
 from app.refresh.requests import RESCORE
 from app.scoring import runs
+from app.segments.membership.requests import BUILD
+from app.segments.membership.tagging import TAG_MEMBERS, tag_members
 from app.tags import repository as tags
 from app.tags.jobs import remove_assignments
 from app.tags.service import REMOVE_ASSIGNMENTS, forget_run_out
@@ -68,6 +70,8 @@ class House:
         self.entry = Entry(database, root, Shops(database, root))
         handlers: dict[str, jobs.Handler] = {
             RESCORE: rescore.run,
+            BUILD: segments.build,
+            TAG_MEMBERS: tag_members,
             PLANNING: plan_touches,
             REMOVE_VALUES: remove_values,
             REMOVE_ASSIGNMENTS: remove_assignments,
@@ -160,6 +164,7 @@ class House:
     async def _tick_of(self, shop_id: int) -> None:
         try:
             await sweep_day(self.entry, shop_id)
+            await segments.sweep_segments(self.entry, shop_id)
             await ask_for_nightly_run(self.entry, shop_id)
             async with self.entry.shop(shop_id) as (db, shop):
                 await idempotency.forget_old(db, shop.id)

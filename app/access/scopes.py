@@ -10,6 +10,7 @@ Scope = Literal[
     "events:read",
     "scores:read",
     "segments:read",
+    "segments:write",
     "tags:read",
     "tags:write",
     "imports",
@@ -26,7 +27,9 @@ SCOPES: Final[dict[str, str]] = {
     "events:write": "send what customers did",
     "events:read": "read declared event types and events that are kept aside",
     "scores:read": "read scores, tiers and exports",
-    "segments:read": "see what rules can be made of, and with customers:read try them and explain whom they find",
+    "segments:read": "read segments and who is in them, and what rules can be made of; with customers:read try rules "
+    "and explain whom they find",
+    "segments:write": "define segments, put customers on lists and take them off",
     "tags:read": "read tags, their categories and the report on them, and with customers:read who carries one",
     "tags:write": "make, change and delete tags and categories, put tags on customers and take them off",
     "imports": "import files of what the client may also send in calls, follow and cancel imports",

@@ -13,7 +13,9 @@ from app.core.db import Connection, Row, statement
 from app.core.ids import new_id
 
 CHANGES_BELL: Final = "changes"
-TIME: Final = "time"  # the cause of a change that no fact brought
+FACT: Final = "fact"
+TIME: Final = "time"  # no fact brought it
+RUN: Final = "run"  # a full run did
 EVENTS_BELL: Final = "events"
 
 MARK = statement(

@@ -53,6 +53,8 @@ def _show(facts: Facts, totals: Totals, as_of: date) -> None:
         "",
         f"curl -s '{url}/v1/customers?tier=vip&limit=3' -H 'Authorization: Bearer {key}'",
         "",
+        f"curl -s '{url}/v1/segments?limit=3' -H 'Authorization: Bearer {key}'",
+        "",
         f"curl -s '{url}/api/youzan.scrm.customer.list/1.0.0?access_token={token}' "
         "-H 'Content-Type: application/json' -d '{\"page_no\":1,\"page_size\":3}'",
         "",

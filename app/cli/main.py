@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from app.cli import audit, data, demo, doctor, keys, run, scores, shops, tags, tiers
+from app.cli import audit, data, demo, doctor, keys, run, scores, segments, shops, tags, tiers
 from app.cli.console import fail
 from app.core.errors import AppError
 
@@ -32,6 +32,7 @@ app.add_typer(keys.keys, name="keys")
 app.add_typer(data.imports, name="import")
 app.add_typer(tiers.tiers, name="tiers")
 app.add_typer(scores.scores, name="scores")
+app.add_typer(segments.segments, name="segments")
 app.add_typer(tags.tags, name="tags")
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 from app.access.shops import Shop
+from app.changes.repository import mark_changed
 from app.consent import repository
 from app.consent.schemas import ConsentWrite, Person, SuppressionRemoval, SuppressionWrite
 from app.core import clock
@@ -33,6 +34,7 @@ async def record(db: Connection, shop: Shop, consent: ConsentWrite) -> Row:
     )
     if row is None:
         raise CustomerNotFound(field="customer_id")
+    await mark_changed(db, shop.id, [row["customer_id"]], moment)
     return row
 
 

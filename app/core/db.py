@@ -119,9 +119,11 @@ class Connection:
 
     async def execute(self, query: Statement, **values: Any) -> int:
         """Run for the effect. Returns how many rows it touched."""
-        status: str = await self._raw.execute(query.sql, *query.arguments(values))
-        tail = status.rpartition(" ")[2]
-        return int(tail) if tail.isdigit() else 0
+        return _touched(await self._raw.execute(query.sql, *query.arguments(values)))
+
+    async def execute_patiently(self, seconds: float, query: Statement, **values: Any) -> int:
+        """The same, waiting for longer than others would."""
+        return _touched(await self._raw.execute(query.sql, *query.arguments(values), timeout=seconds))
 
     async def stream(self, query: Statement, *, prefetch: int = 500, **values: Any) -> AsyncIterator[Row]:
         """Rows through a server-side cursor: memory stays flat however long the answer."""
@@ -151,6 +153,11 @@ class Connection:
                 await self._raw.execute("ROLLBACK TO SAVEPOINT step; RELEASE SAVEPOINT step")
             raise
         await self._raw.execute("RELEASE SAVEPOINT step")
+
+
+def _touched(status: str) -> int:
+    tail = status.rpartition(" ")[2]
+    return int(tail) if tail.isdigit() else 0
 
 
 class Database:

@@ -112,6 +112,25 @@ def score(base_url: str, api_key: str, update: Update, look_after: Callable[[], 
             raise LoadRefused(f"the scoring run ended as {job['state']}: {job['error']}")
 
 
+def segments(base_url: str, api_key: str, update: Update, look_after: Callable[[], None]) -> None:
+    """The ready-made segments that need no declaration, built."""
+    headers = {"Authorization": f"Bearer {api_key}"}
+    with httpx.Client(base_url=base_url, headers=headers, timeout=30, trust_env=False) as http:
+        ready = [one for one in _ok(http.get("/v1/segments/ready-made")).json() if not one["needs"]]
+        waiting: list[str] = []
+        for one in ready:
+            body = {"name": one["title_zh"], "ready_made": one["slug"], "folder": "现成人群"}
+            answer = http.post("/v1/segments", json=body)
+            if answer.status_code != httpx.codes.CONFLICT:  # a start before this one was cut off
+                waiting.append(_ok(answer).json()["job_id"])
+        for done, job_id in enumerate(waiting):
+            update(done, len(waiting))
+            while _ok(http.get(f"/v1/jobs/{job_id}")).json()["state"] in ("queued", "running"):
+                look_after()
+                time.sleep(0.1)
+        update(len(waiting), len(waiting))
+
+
 async def _singles(chain: Brand, members: Sequence[int], update: Update, base_url: str, api_key: str) -> None:
     """What has no batch call, a few at a time."""
     consents = [

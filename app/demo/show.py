@@ -145,6 +145,8 @@ class Demo:
         if not loaded:
             with self._progress("scoring") as update:
                 load.score(self.facts.base_url, self.facts.api_key, update, self._children.check)
+            with self._progress("segments") as update:
+                load.segments(self.facts.base_url, self.facts.api_key, update, self._children.check)
             self._mark_loaded()
 
     def _load(self) -> bool:

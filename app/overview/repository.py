@@ -82,6 +82,14 @@ _PARTS: Final = {
         "customer_tags h join tags g on g.shop_id = h.shop_id and g.id = h.tag_id "
         "where h.shop_id = :shop_id and h.customer_id = :customer_id",
     ),
+    "segment": (
+        "b.changed_at",
+        "b.id::text",
+        "jsonb_build_object('segment_id', b.segment_id, 'name', s.name, "
+        "'change', case when b.entered then 'entered' else 'left' end, 'cause', b.cause)",
+        "segment_changes b join segments s on s.shop_id = b.shop_id and s.id = b.segment_id "
+        f"where b.shop_id = :shop_id and b.customer_id = {_RECORDS}",
+    ),
     "consent": (
         "n.occurred_at",
         "n.id::text",

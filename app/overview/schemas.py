@@ -12,7 +12,9 @@ from app.customers.schemas import CustomerDetail, FieldProvenance
 from app.scoring.schemas import Scores
 from app.touches.schemas import TouchRead
 
-EntryKind = Literal["registered", "order", "refund", "event", "tier", "tag", "consent", "touch", "merge", "reversal"]
+EntryKind = Literal[
+    "registered", "order", "refund", "event", "tier", "tag", "segment", "consent", "touch", "merge", "reversal"
+]
 Kinds = Annotated[list[EntryKind], Query(description="Only these; all where none is named")]
 
 

@@ -21,6 +21,7 @@ from app.scoring.facts import EVENT_DAYS
 from app.scoring.fitting import Answer, Question
 from app.scoring.measuring import Yardstick
 from app.scoring.tiers import service as tiers
+from app.segments.membership import requests as segments
 
 CHUNK: Final = 10_000
 
@@ -51,8 +52,9 @@ async def _run(lease: jobs.Lease) -> dict[str, Any]:
         count = int(await db.fetch_value(scores.COUNT_CUSTOMERS, shop_id=shop.id))
         opened = await open_run(db, shop, run_id, as_of)
         told = arguments.get("told") or await _beside_former(db, shop, opened)
+        marks = await segments.any_kept(db, shop)
     yardstick = measuring.of_run(opened, None, told["cause"])
-    steps = _live_steps(yardstick, restate=told["restate"]) if live else _as_of_steps(yardstick)
+    steps = _live_steps(yardstick, restate=told["restate"], marks=marks) if live else _as_of_steps(yardstick)
 
     if live:
         await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
@@ -70,6 +72,8 @@ async def _run(lease: jobs.Lease) -> dict[str, Any]:
             # Whoever was merged while their chunk was measured: a refresh may have looked before it was done.
             await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
         phase, after = phase + 1, 0
+    if live and marks:
+        await in_shop(entry, shop.id, segments.build_shares)
     count_tiers = runs.COUNT_TIERS if live else runs.COUNT_SNAPSHOT_TIERS
     await in_shop(entry, shop.id, lambda db, of: db.execute(count_tiers, shop_id=of.id, id=run_id))
     return {"run_id": str(run_id), "as_of": yardstick.as_of.isoformat(), "customers": count}
@@ -105,7 +109,9 @@ async def _beside_former(db: Connection, shop: Shop, opened: Row) -> dict[str, A
     }
 
 
-def _live_steps(yardstick: Yardstick, *, restate: bool) -> list[Step]:
+def _live_steps(yardstick: Yardstick, *, restate: bool, marks: bool) -> list[Step]:
+    """`marks`: segments ask for what is written, so whoever differs is looked at again."""
+
     async def stats(db: Connection, shop: Shop, chunk: list[int]) -> None:
         known = await scores.known(db, shop.id, chunk)
         # Rows before the clock, as in the refresh. The shop's day may have passed since the run began, or a run that
@@ -113,6 +119,7 @@ def _live_steps(yardstick: Yardstick, *, restate: bool) -> list[Step]:
         held = await scores.lock(db, shop.id, sorted(known), wait=True)
         published = await measuring.hold_published(db, shop)
         today = published if published.is_newer(yardstick.opened_at) else replace(yardstick, as_of=published.as_of)
+        today = replace(today, marks=marks)
         if new := [customer_id for customer_id in chunk if customer_id not in known]:
             await measuring.add_stats(db, shop, new, today)
         if held:
@@ -121,7 +128,7 @@ def _live_steps(yardstick: Yardstick, *, restate: bool) -> list[Step]:
     async def score(db: Connection, shop: Shop, chunk: list[int]) -> None:
         held = await scores.lock(db, shop.id, chunk, wait=True)
         # A newer run may have been published meanwhile; whatever is published now is what counts.
-        published = await measuring.hold_published(db, shop, yardstick.cause)
+        published = replace(await measuring.hold_published(db, shop, yardstick.cause), marks=marks)
         if restate:
             await measuring.update_stats(db, shop, held, published)
         await measuring.score(db, shop, held, published)

@@ -1,16 +1,20 @@
 """Looks again at customers whose facts changed: a batch is one transaction, and two never meet on one customer."""
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from app.access.shops import Shop
 from app.changes import repository as changes
-from app.changes.repository import TIME
+from app.changes.repository import FACT, RUN
 from app.core import metrics
-from app.core.db import Connection
+from app.core.db import Connection, Row
 from app.customers import repository as customers
 from app.scoring import measuring
 from app.scoring import repository as scores
+from app.segments.membership import keeping as membership
+from app.segments.membership.moving import Cause
 
+_WEIGHT: Final[tuple[Cause, ...]] = ("merge", "fact", "run", "time")  # of several, the first is told
 _FEW: Final = 20  # up to so many, a plan of their own would cost more than it saves
 
 
@@ -24,7 +28,7 @@ async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
     if not rows:
         return 0
     changed = {row["customer_id"] for row in rows}
-    by_fact = {row["customer_id"] for row in rows if row["cause"] != TIME}
+    by_fact = {row["customer_id"] for row in rows if row["cause"] == FACT}
     owners = await customers.owners_of(db, shop.id, sorted(changed))
     if merged := sorted(customer_id for customer_id, owner in owners.items() if owner != customer_id):
         await scores.forget_merged(db, shop.id, merged)
@@ -33,12 +37,29 @@ async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
     wanted = sorted({owners.get(customer_id, customer_id) for customer_id in changed})
     await scores.ensure_stats(db, shop.id, wanted, shop.zone.key)
     free = await scores.lock(db, shop.id, wanted, wait=False)
-    if free:
+    if free or merged:
         told = {owners.get(customer_id) for customer_id in by_fact}
         by_time = [customer_id for customer_id in free if customer_id not in told]
-        await measuring.measure(db, shop, free, await measuring.hold_published(db, shop), by_time)
+        yardstick = await measuring.hold_published(db, shop)
+        if free:
+            await measuring.measure(db, shop, free, yardstick, by_time)
+        # After the scores, which rules ask for, and behind the clock, which whoever publishes a definition holds.
+        causes = _causes(rows, owners)
+        await membership.keep(db, shop, free, causes, {one: owners[one] for one in merged})
         metrics.REFRESHED.inc(len(free))
     held_elsewhere = await scores.known(db, shop.id, sorted(set(wanted) - set(free)))
     done = [row["id"] for row in rows if owners.get(row["customer_id"]) not in held_elsewhere]
     await changes.drop_changes(db, shop.id, done)
     return len(done)
+
+
+def _causes(rows: Sequence[Row], owners: Mapping[int, int]) -> dict[int, Cause]:
+    """Why each is looked at: a merge that brought others, a fact, a run, or time alone."""
+    found: dict[int, Cause] = {}
+    for row in rows:
+        owner = owners.get(row["customer_id"], row["customer_id"])
+        cause: Cause = "fact" if row["cause"] == FACT else "run" if row["cause"] == RUN else "time"
+        if owner != row["customer_id"]:
+            cause = "merge"
+        found[owner] = min(cause, found.get(owner, cause), key=_WEIGHT.index)
+    return found

@@ -39,6 +39,7 @@ class Yardstick:
     model_to: date  # the day that the model's clock stands at
     opened_at: datetime | None = None  # when the run was opened: later ones have newer settings
     cause: str = "fact"
+    marks: bool = False  # who differs is to be looked at again, because rules ask for what this pass writes
 
     def is_newer(self, opened_at: datetime | None) -> bool:
         """Whether its run was opened later than that."""
@@ -115,7 +116,10 @@ async def add_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], yar
 async def update_stats(db: Connection, shop: Shop, customer_ids: Sequence[int], yardstick: Yardstick) -> int:
     """Recompute stats from the facts before the yardstick's day. Returns how many rows changed."""
     window = facts.window(shop, yardstick.settings, yardstick.as_of)
-    return await db.execute(repository.UPDATE_STATS, shop_id=shop.id, **scope(customer_ids), **window)
+    changed: int = await db.fetch_value(
+        repository.UPDATE_STATS, shop_id=shop.id, **scope(customer_ids), **window, **_marking(yardstick)
+    )
+    return changed
 
 
 async def score(
@@ -126,7 +130,9 @@ async def score(
         return 0
     who = scope(customer_ids)
     if yardstick.run_id is not None:
-        await predictions.renew(db, shop.id, who, yardstick.run_id, yardstick.fit, **_model(yardstick))
+        await predictions.renew(
+            db, shop.id, who, yardstick.run_id, yardstick.fit, _marking(yardstick), **_model(yardstick)
+        )
     moved: int = await db.fetch_value(
         repository.update_scores(compiling.tier_sql(yardstick.tiers)),
         shop_id=shop.id,
@@ -136,7 +142,7 @@ async def score(
         kind=TIER_CHANGED,
         cause=yardstick.cause,
         by_time=list(by_time),
-        moment=clock.now(),
+        **_marking(yardstick),
     )
     if moved:
         db.ring(changes.EVENTS_BELL)
@@ -162,6 +168,10 @@ async def snapshot_scores(db: Connection, shop: Shop, customer_ids: Sequence[int
 def scope(customer_ids: Sequence[int]) -> dict[str, Any]:
     """The parameters that say whose facts are looked at; never of nobody."""
     return {"customer_ids": list(customer_ids), "first_id": min(customer_ids), "last_id": max(customer_ids)}
+
+
+def _marking(yardstick: Yardstick) -> dict[str, Any]:
+    return {"mark": yardstick.marks, "moment": clock.now()}
 
 
 def _model(yardstick: Yardstick) -> dict[str, Any]:

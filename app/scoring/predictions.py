@@ -16,6 +16,7 @@ from app.scoring.judging import PREDICTIONS
 from app.scoring.prediction.fitted import Fit
 from app.scoring.prediction.histories import Histories
 from app.scoring.prediction.predict import Predictions, predict
+from app.scoring.repository import mark
 
 _PACKED: Final = np.dtype(
     [("customer_id", ">i8"), ("x", ">i4"), ("t_x_days", ">i4"), ("age_days", ">i4"), ("mean_spend_fen", ">f8")]
@@ -74,13 +75,19 @@ WRITE = statement(
             where g.shop_id = :shop_id and g.customer_id = any(cast(:customer_ids as bigint[]))
                 and g.customer_id between :first_id and :last_id
                 and not exists (select from told t where t.customer_id = g.customer_id)
-        )
-        insert into customer_predictions as g (shop_id, run_id, customer_id, {_NAMES})
-        select :shop_id, :run_id, customer_id, {_NAMES} from told order by customer_id
-        on conflict (shop_id, customer_id) do update set
-            run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in PREDICTIONS)}
-        where ({", ".join(f"g.{name}" for name in PREDICTIONS)})
-            is distinct from ({", ".join(f"excluded.{name}" for name in PREDICTIONS)})
+            returning g.customer_id
+        ),
+        written as (
+            insert into customer_predictions as g (shop_id, run_id, customer_id, {_NAMES})
+            select :shop_id, :run_id, customer_id, {_NAMES} from told order by customer_id
+            on conflict (shop_id, customer_id) do update set
+                run_id = excluded.run_id, {", ".join(f"{name} = excluded.{name}" for name in PREDICTIONS)}
+            where ({", ".join(f"g.{name}" for name in PREDICTIONS)})
+                is distinct from ({", ".join(f"excluded.{name}" for name in PREDICTIONS)})
+            returning g.customer_id
+        ),
+        changed as (select customer_id from gone union all select customer_id from written)
+        {mark("changed")}
         """  # noqa: S608 column names of our own
     )
 )
@@ -118,15 +125,24 @@ async def everybody(db: Connection, shop_id: int, as_of: Any, clock: Any, run_id
     return Told(b"".join(part["histories"] for part in parts)).histories
 
 
-async def renew(db: Connection, shop_id: int, who: dict[str, Any], run_id: Any, fit: Fit | None, **model: Any) -> None:
+async def renew(
+    db: Connection,
+    shop_id: int,
+    who: dict[str, Any],
+    run_id: Any,
+    fit: Fit | None,
+    marking: dict[str, Any],
+    **model: Any,
+) -> None:
     """Predict customers whose stats rows are held; rows of who has no orders, and of everybody without a fit, go.
 
     Args:
+        marking: whether who differs is looked at again, and when.
         model: `clock`, the day that the run's model stands at, and `monthly_discount_rate`.
     """
     told = Told(await db.fetch_value(SOME, shop_id=shop_id, clock=model["clock"], **who) if fit else None)
     columns = _columns(told, fit, model["monthly_discount_rate"])
-    await db.execute(WRITE, shop_id=shop_id, run_id=run_id, **who, **columns)
+    await db.execute(WRITE, shop_id=shop_id, run_id=run_id, **who, **columns, **marking)
 
 
 async def predict_snapshot(

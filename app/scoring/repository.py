@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam as p
 from sqlalchemy import func, select, text
 
+from app.changes.repository import RUN
 from app.core.db import Connection, Statement, of, statement
 from app.customers.models import customers
 from app.scoring.facts import FACTS, STATS
@@ -151,14 +152,27 @@ KNOWN = statement(
     )
 )
 
+
+def mark(changed: str) -> str:
+    """SQL that has those looked at again whose figures a run has changed, where `:mark` says so: rules ask for them."""
+    return f"""
+        insert into customer_changes (shop_id, customer_id, cause, changed_at)
+        select :shop_id, customer_id, '{RUN}', :moment from {changed} where cast(:mark as boolean)
+    """  # noqa: S608 names of our own
+
+
 UPDATE_STATS = statement(
     text(
         f"""
-        with {_WHO}, {FACTS}
-        update customer_stats s set {", ".join(f"{name} = t.{name}" for name in STATS)}
-        from facts t
-        where s.shop_id = :shop_id and s.customer_id = t.customer_id
-            and ({of("s", STATS)}) is distinct from ({of("t", STATS)})
+        with {_WHO}, {FACTS}, changed as (
+            update customer_stats s set {", ".join(f"{name} = t.{name}" for name in STATS)}
+            from facts t
+            where s.shop_id = :shop_id and s.customer_id = t.customer_id
+                and ({of("s", STATS)}) is distinct from ({of("t", STATS)})
+            returning s.customer_id
+        ),
+        marked as ({mark("changed")})
+        select count(*) from changed
         """  # noqa: S608 column names of our own
     )
 )
@@ -220,7 +234,8 @@ def update_scores(tier: str) -> Statement:
                     ),
                     :moment
                 from differing where tier is distinct from from_tier
-            )
+            ),
+            marked as ({mark("differing")})
             select count(*) from differing where tier is distinct from from_tier
             """  # noqa: S608 names of our own
         )

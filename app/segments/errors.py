@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.core.errors import Unprocessable
+from app.core.errors import Conflict, NotFound, Unprocessable
 
 
 class RuleUnfit(Unprocessable):
@@ -27,6 +27,48 @@ class RuleTooCostly(Unprocessable):
             "for fewer conditions at a time",
             field="rule",
         )
+
+
+class SegmentNotFound(NotFound):
+    """A number that is none of the shop's segments."""
+
+    code, title = "segment_not_found", "There is no such segment in this shop"
+
+
+class SegmentExists(Conflict):
+    """Another active segment has the name."""
+
+    code, title = "segment_exists", "Another segment has this name"
+
+
+class SegmentChanged(Conflict):
+    """Somebody else has changed the rule meanwhile."""
+
+    code, title = "segment_changed", "There is a newer version than the one that the change is based on"
+
+
+class SegmentArchived(Conflict):
+    """It is kept no more."""
+
+    code, title = "segment_archived", "The segment is archived: define another one"
+
+
+class SegmentCircle(Unprocessable):
+    """A rule that asks, by way of others, for its own members."""
+
+    code, title = "segment_circle", "The rule asks for the segment's own members"
+
+
+class SegmentKind(Unprocessable):
+    """Of a static segment what is for dynamic ones, or the other way round."""
+
+    code, title = "segment_kind", "That is not for a segment of this kind"
+
+
+class TooManySegments(Conflict):
+    """As many as a shop may have."""
+
+    code, title = "too_many_segments", "The shop has as many segments as it may have: archive one"
 
 
 class RuleUnreadable(Unprocessable):

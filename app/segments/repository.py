@@ -9,15 +9,6 @@ from app.access.shops import Shop
 from app.core.db import Connection, Row, Statement, statement
 from app.customers.records import open_customer
 
-PATIENCE_SECONDS = 10
-# A rule's values decide which index is walked, so a plan that was made without them is worth nothing. The memory is for
-# sets of customers: one that the planner thinks too large to be hashed would be searched from end to end for each.
-BE_PATIENT = statement(
-    text(
-        f"set local statement_timeout = '{PATIENCE_SECONDS}s'; set local plan_cache_mode = force_custom_plan; "
-        "set local work_mem = '128MB'"
-    )
-)
 TAGS = statement(text("select count(*) from tags where shop_id = :shop_id"))
 SHOWN = statement(
     text(

@@ -1,11 +1,7 @@
 """What a shop can ask of its customers by rules: how many, who for example, and why."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
-
-import asyncpg
 
 from app.access.shops import Shop
 from app.core import clock
@@ -13,7 +9,7 @@ from app.core.db import Connection
 from app.customers import service as customers
 from app.customers.errors import CustomerNotFound
 from app.segments import repository
-from app.segments.errors import RuleTooCostly
+from app.segments.patience import hastily, patiently
 from app.segments.rules import compiling, explaining
 from app.segments.rules.checking import Checked, check
 from app.segments.rules.explaining import Explanation
@@ -40,7 +36,8 @@ async def find(db: Connection, shop: Shop, rule: Any, *, unmasked: bool, sample:
         asking = await asked_now(db, shop, checked)
         # A rule of two hundred conditions takes seconds to be made, and others are waiting.
         compiled = await asyncio.to_thread(compiling.found, checked)
-        row = await repository.ask(db, compiled.statement, shop_id=shop.id, limit=sample, **compiled.values(asking))
+        values = compiled.values(asking)
+        row = await hastily(db, lambda: repository.ask(db, compiled.statement, shop_id=shop.id, limit=sample, **values))
     return Found(row["customers"], list(row["sample"]), asking)
 
 
@@ -74,13 +71,3 @@ async def measured(db: Connection, shop_id: int, checked: Checked) -> dict[Place
     compiled, places = shares
     row = await repository.ask(db, compiled.statement, shop_id=shop_id)
     return dict(zip(places, row.values(), strict=True))
-
-
-@asynccontextmanager
-async def patiently(db: Connection) -> AsyncIterator[None]:
-    """Questions that the database gives up after some seconds. Raises RuleTooCostly."""
-    await db.execute(repository.BE_PATIENT)
-    try:
-        yield
-    except (asyncpg.QueryCanceledError, asyncpg.ProgramLimitExceededError):
-        raise RuleTooCostly(repository.PATIENCE_SECONDS) from None

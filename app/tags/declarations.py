@@ -17,6 +17,7 @@ from app.tags.errors import (
     CategoryNotFound,
     TagCarried,
     TagExists,
+    TagIsAutomatic,
     TagNotFound,
 )
 from app.tags.models import tag_categories, tags
@@ -156,12 +157,15 @@ async def change_tag(db: Connection, shop_id: int, tag_id: int, given: Mapping[s
 
     Args:
         given: name, category_id (None: none), status; what is absent stays.
-    Raises: TagNotFound, TagExists, CategoryNotFound; StartOver.
+    Raises: TagNotFound, TagExists, CategoryNotFound, StillUsed; StartOver.
     """
     if "category_id" in given:
         await _hold_category(db, shop_id, given["category_id"])
     before = await locked(db, shop_id, tag_id)
     after = {name: given.get(name, before[name]) for name in ("name", "category_id", "status")}
+    if after["name"] != before["name"]:
+        # Rules name tags as people do.
+        await uses.refuse_used(db, shop_id, "tag", str(tag_id))
     if any(after[name] != before[name] for name in after):
         other = await db.fetch_value(TAG_OF_NAME, shop_id=shop_id, name=after["name"])
         if other not in (None, tag_id):
@@ -184,6 +188,29 @@ async def drop_tag(db: Connection, shop_id: int, tag_id: int, *, with_assignment
     await db.execute(DROP_TAG, shop_id=shop_id, id=tag_id)
     if found["held"]:
         await jobs.enqueue(db, shop_id, REMOVE_ASSIGNMENTS, {"tag_id": tag_id, "name": tag["name"]})
+
+
+async def take_for_rule(db: Connection, shop_id: int, name: str) -> int:
+    """The number of a tag that a rule gives from now on, made where there is none.
+
+    Raises: TagIsAutomatic, TagCarried where hands have given it, so that exactly those carry it whom the rule means.
+    """
+    await db.execute(ADD_TAG, shop_id=shop_id, name=name, category_id=None, moment=clock.now())
+    tag_id: int = await db.fetch_value(TAG_OF_NAME, shop_id=shop_id, name=name)
+    tag = await locked(db, shop_id, tag_id)
+    if tag["kind"] == AUTOMATIC:
+        raise TagIsAutomatic(name)
+    found = await db.fetch_one(CARRIED, shop_id=shop_id, id=tag_id)
+    assert found is not None  # noqa: S101 the statement answers one row
+    if found["held"]:
+        raise TagCarried(f"Customers carry {name} already: take it from them first, or use another tag", field="tag")
+    await db.execute(SET_KIND, shop_id=shop_id, id=tag_id, kind=AUTOMATIC, moment=clock.now())
+    return tag_id
+
+
+async def give_back(db: Connection, shop_id: int, tag_id: int) -> None:
+    """A rule gives the tag no more: hands may. May run twice."""
+    await db.execute(SET_KIND, shop_id=shop_id, id=tag_id, kind=MANUAL, moment=clock.now())
 
 
 async def locked(db: Connection, shop_id: int, tag_id: int) -> Row:

@@ -86,14 +86,9 @@ async def resolve(db: Connection, shop_id: int, refs: Collection[int | str]) -> 
     return found
 
 
-async def make_automatic(db: Connection, shop_id: int, tag_id: int, on: bool) -> None:
-    """From now on a rule says who carries the tag, or hands do again; may run twice.
-
-    Who carries it stays: the rule takes over, or what it gave can be taken off by hand. Raises TagNotFound.
-    """
-    await declarations.locked(db, shop_id, tag_id)
-    kind = declarations.AUTOMATIC if on else declarations.MANUAL
-    await db.execute(declarations.SET_KIND, shop_id=shop_id, id=tag_id, kind=kind, moment=clock.now())
+async def refuse_closed(db: Connection, shop_id: int, tag_ids: Collection[int], *, giving: bool) -> None:
+    """Raises TagIsAutomatic, TagDisabled where hands may not give one of the tags, or take it off."""
+    _refuse_closed(await repository.hold(db, shop_id, ids=tag_ids), "manual", giving=giving)
 
 
 def until(shop: Shop, valid_until: datetime | None) -> datetime | None:

@@ -24,6 +24,14 @@ RECORD = statement(
         """
     )
 )
+RENAME = statement(
+    text(
+        """
+        update uses set user_name = :user_name
+        where shop_id = :shop_id and user_kind = :user_kind and user_id = :user_id
+        """
+    )
+)
 FORGET = statement(text("delete from uses where shop_id = :shop_id and user_kind = :user_kind and user_id = :user_id"))
 OF = statement(
     text(

@@ -41,6 +41,12 @@ async def record(db: Connection, shop_id: int, user: User, things: Collection[tu
     )
 
 
+async def rename(db: Connection, shop_id: int, user: User) -> None:
+    """The user is called otherwise from now on."""
+    values = {"user_kind": user.kind, "user_id": user.id, "user_name": user.name}
+    await db.execute(repository.RENAME, shop_id=shop_id, **values)
+
+
 async def forget(db: Connection, shop_id: int, kind: str, id_: int) -> None:
     """The user uses nothing any more; may run twice."""
     await db.execute(repository.FORGET, shop_id=shop_id, user_kind=kind, user_id=id_)

@@ -15,6 +15,8 @@ Kind = Literal[
     "customer.merge_reversed",
     "customer.updated",
     "order.paid",
+    "segment.entered",
+    "segment.left",
     "tag.added",
     "tag.removed",
     "tier.changed",

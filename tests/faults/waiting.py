@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 
 async def until(condition: Callable[[], bool], *, seconds: float) -> None:
@@ -20,3 +21,10 @@ async def until_none(
     while (found := await look()) and time.monotonic() < end:  # noqa: ASYNC110 see above
         await asyncio.sleep(pause_seconds)
     return found
+
+
+async def until_some(look: Callable[[], Awaitable[list[Any]]], *, seconds: float, pause_seconds: float = 0.05) -> None:
+    """Look again until something is found. Raises TimeoutError."""
+    async with asyncio.timeout(seconds):
+        while not await look():  # noqa: ASYNC110 see above
+            await asyncio.sleep(pause_seconds)

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from app.access.entry import Entry
 from app.access.shops import Shop
 from app.core.db import statement
-from app.segments import service
+from app.segments import patience
 from app.segments.errors import RuleTooCostly
 from tests.conftest import Api, MakeApi
 
@@ -230,7 +230,7 @@ async def test_what_can_be_asked(api: Api, people: dict[int, int]) -> None:
 
 async def test_a_question_that_takes_too_long_is_given_up(entry: Entry, shop: Shop) -> None:
     with pytest.raises(RuleTooCostly) as refusal:
-        async with entry.shop(shop.id) as (db, _), service.patiently(db):
+        async with entry.shop(shop.id) as (db, _), patience.patiently(db):
             await db.execute(statement(text("set local statement_timeout = '20ms'")))
             await db.fetch(statement(text("select pg_sleep(5)")))
     assert (refusal.value.status, refusal.value.field) == (422, "rule")

@@ -10,9 +10,10 @@ import pytest
 
 from app.access.entry import Entry
 from app.access.shops import Shop
+from app.core import clock
 from app.core.config import Settings
-from app.tags import repository, service
-from app.tags.errors import TagIsAutomatic
+from app.tags import declarations, repository, service
+from app.tags.errors import TagCarried, TagIsAutomatic
 from tests.conftest import Api, Rows
 from tests.tags.people import customers, give, pages, tag
 
@@ -27,8 +28,10 @@ def why(answer: httpx.Response) -> tuple[int, str, str | None]:
 
 async def automatic(entry: Entry, shop: Shop, tag_id: int, on: bool) -> None:
     """Let a rule say who carries it, or hands."""
+    kind = declarations.AUTOMATIC if on else declarations.MANUAL
     async with entry.shop(shop.id) as (db, _):
-        await service.make_automatic(db, shop.id, tag_id, on)
+        await declarations.locked(db, shop.id, tag_id)
+        await db.execute(declarations.SET_KIND, shop_id=shop.id, id=tag_id, kind=kind, moment=clock.now())
 
 
 async def told(rows: Rows, shop: Shop) -> list[tuple[str, int]]:
@@ -246,18 +249,23 @@ async def test_the_facade_says_so_in_its_own_words(api: Api, entry: Entry, shop:
     assert held["name"] == "沉睡", "all or nothing"
 
 
-async def test_a_rule_takes_over_after_who_gives_by_hand_or_before(api: Api, entry: Entry, shop: Shop) -> None:
-    number = await tag(api, "a")
+async def _take(entry: Entry, shop: Shop, name: str) -> int:
+    async with entry.shop(shop.id) as (db, _):
+        return await declarations.take_for_rule(db, shop.id, name)
+
+
+async def test_a_rule_takes_what_no_hand_has_given(api: Api, entry: Entry, shop: Shop) -> None:
+    number, other = await tag(api, "a"), await tag(api, "b")
     one, two = await customers(api, 2)
     async with entry.shop(shop.id) as (db, _):
-        await service.give(db, shop.id, {(one, number)}, source="manual", actor="ada")
-        taking_over = asyncio.create_task(automatic(entry, shop, number, True))
+        await service.give(db, shop.id, {(one, other)}, source="manual", actor="ada")
+        taking = asyncio.create_task(_take(entry, shop, "b"))
         await asyncio.sleep(0.2)
-        assert not taking_over.done()
-    await taking_over
-    await automatic(entry, shop, number, False)
+        assert not taking.done()
+    with pytest.raises(TagCarried):
+        await taking
     async with entry.shop(shop.id) as (db, _):
-        await service.make_automatic(db, shop.id, number, True)
+        assert await declarations.take_for_rule(db, shop.id, "a") == number
         giving = asyncio.create_task(api.post(f"/v1/tags/{number}/customers", {"customer_ids": [two]}))
         await asyncio.sleep(0.2)
         assert not giving.done()

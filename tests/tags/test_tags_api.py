@@ -127,7 +127,7 @@ async def test_many_tags_are_listed_by_page_and_narrowed(
     special = [await tag(api, name, category_id=category) for name in ("100%", "100_x", "1000")]
     await api.patch(f"/v1/tags/{special[0]}", {"status": "disabled"})
     async with entry.shop(shop.id) as (db, _):
-        await service.make_automatic(db, shop.id, special[1], True)
+        await declarations.take_for_rule(db, shop.id, "100_x")
         await uses.record(db, shop.id, SEGMENT, [("tag", str(special[1]))])
     await tag(await make_api(other_shop), "another shop's")
 

@@ -161,6 +161,7 @@ LABELS: Final[Mapping[str, str]] = {
     "consent": "营销授权",
     "attribute": "自定义属性",
     "tag": "标签",
+    "segment": "人群",
     "score": "评分",
     "stat": "累计指标",
     "share": "排名占比",

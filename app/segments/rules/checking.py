@@ -1,8 +1,8 @@
 """Whether a rule fits the shop: what it names is there, and what it compares can be compared."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
@@ -38,6 +38,7 @@ from app.segments.rules.tree import (
     ProfileRule,
     PropertyCondition,
     ScoreRule,
+    SegmentRule,
     SequenceRule,
     TagRule,
     leaves,
@@ -52,6 +53,7 @@ _NEAR: Final = 1_000  # words among which the nearest is looked for
 class Dependencies:
     """What a rule names of the shop: when one of these changes or goes, the rule is to be looked at again."""
 
+    segments: frozenset[int] = frozenset()
     tags: frozenset[str] = frozenset()
     attributes: frozenset[str] = frozenset()
     event_types: frozenset[str] = frozenset()
@@ -68,6 +70,7 @@ class Checked:
         attributes: the declarations of those that it names.
         properties: the types of declared event types' properties, by type and name.
         operands: what attributes are compared with, as it is kept, and the numbers of tags, by the condition's place.
+        tags: the numbers of those that it names.
     """
 
     rule: Any
@@ -75,6 +78,7 @@ class Checked:
     attributes: Mapping[str, Declared]
     properties: Mapping[tuple[str, str], Type]
     operands: Mapping[Place, Any]
+    tags: Mapping[str, int]
     depends: Dependencies
 
     def __hash__(self) -> int:
@@ -91,31 +95,51 @@ class Checked:
 
 
 async def check(db: Connection, shop: Shop, rule: Any, *, unmasked: bool) -> Checked:
-    """The rule beside what the shop declares: one query for each kind of thing that it names.
+    """The rule beside what the shop declares.
 
     Args:
         unmasked: whoever asks may see personal fields: who sees a value masked must not find it out by a rule.
     Raises: RuleUnfit, ScopeMissing.
     """
-    found = [(("rule", *place), leaf) for place, leaf in leaves(rule)]
-    depends = _dependencies(leaf for _, leaf in found)
+    (checked,) = await check_all(db, shop, [rule], unmasked=unmasked)
+    if isinstance(checked, RuleUnfit):
+        raise checked
+    return checked
+
+
+async def check_all(
+    db: Connection, shop: Shop, rules: Sequence[Any], *, unmasked: bool = True
+) -> list[Checked | RuleUnfit]:
+    """Several rules beside what the shop declares: one query for each kind of thing that they name.
+
+    Raises: ScopeMissing.
+    """
+    found = [[(("rule", *place), leaf) for place, leaf in leaves(rule)] for rule in rules]
+    depends = _dependencies(leaf for of_one in found for _, leaf in of_one)
     has = _Has(
         shop,
         unmasked,
         await attributes.declared(db, shop.id, depends.attributes) if depends.attributes else {},
         await _declarations(db, shop.id, depends.event_types),
         await tags.named(db, shop.id, depends.tags) if depends.tags else {},
-        await _stores(db, shop.id, depends.stores) if depends.stores else set(),
+        await _there(db, _SEGMENT_IDS, shop.id, depends.segments),
+        await _there(db, _STORE_IDS, shop.id, depends.stores),
         await _tiers(db, shop.id) if depends.tiers else (),
     )
+    return [await _checked(db, has, rule, of_one) for rule, of_one in zip(rules, found, strict=True)]
+
+
+async def _checked(db: Connection, all_has: "_Has", rule: Any, found: list[tuple[Place, Any]]) -> Checked | RuleUnfit:
+    depends = _dependencies(leaf for _, leaf in found)
+    has = all_has.of(depends)
     problems = [problem for place, leaf in found for problem in _problems(has, place, leaf)]
     if problems:
-        raise RuleUnfit(await _told(db, shop.id, problems[:_MOST_TOLD]))
+        return RuleUnfit(await _told(db, has.shop.id, problems[:_MOST_TOLD]))
     types = {(event, name): _DECLARED[kind["kind"]] for event, d in has.events.items() for name, kind in d.items()}
     shape = sorted((name, one.type, one.sealed) for name, one in has.attributes.items())
     used = sorted((*pair, kind) for pair, kind in types.items())
     key = rule.model_dump_json(by_alias=True, exclude_none=True)
-    return Checked(rule, f"{key}{shape}{used}", has.attributes, types, has.operands, depends)
+    return Checked(rule, f"{key}{shape}{used}", has.attributes, types, has.operands, has.tags, depends)
 
 
 _MOST_TOLD: Final = 20
@@ -158,9 +182,20 @@ class _Has:
     attributes: Mapping[str, Declared]
     events: Mapping[str, Mapping[str, Any]]
     tags: Mapping[str, int]
+    segments: Collection[int]
     stores: Collection[int]
     tiers: Collection[str]
     operands: dict[Place, Any] = field(default_factory=dict)
+
+    def of(self, depends: Dependencies) -> "_Has":
+        """What one of several rules names, with operands of its own."""
+        return replace(
+            self,
+            attributes={name: one for name, one in self.attributes.items() if name in depends.attributes},
+            events={name: one for name, one in self.events.items() if name in depends.event_types},
+            tags={name: one for name, one in self.tags.items() if name in depends.tags},
+            operands={},
+        )
 
 
 class _Problem(NamedTuple):
@@ -181,6 +216,18 @@ _ATTRIBUTES: Final = _words(attribute_types.c.name)
 _EVENT_TYPES: Final = _words(event_types.c.type)
 _TAGS: Final = _words(tag_table.c.name)
 _SOME_STORES: Final = _words(stores.c.id)
+_SEGMENTS: Final = statement(
+    text("select id as word from segments where shop_id = :shop_id and state = 'active' limit 1000")
+)
+_SEGMENT_IDS: Final = statement(
+    text(
+        """
+        select id from segments
+        where shop_id = :shop_id and id = any(cast(:ids as bigint[])) and state = 'active'
+        order by id for key share
+        """
+    )
+)
 _STORE_IDS: Final = statement(
     text("select id from stores where shop_id = :shop_id and id = any(cast(:ids as bigint[]))")
 )
@@ -189,8 +236,11 @@ _STORE_IDS: Final = statement(
 def _dependencies(all_leaves: Iterable[Any]) -> Dependencies:
     names: dict[str, set[Any]] = {"tags": set(), "attributes": set(), "event_types": set(), "tiers": set()}
     stores_named: set[int] = set()
+    segments_named: set[int] = set()
     for leaf in all_leaves:
         match leaf:
+            case SegmentRule():
+                segments_named.update(leaf.any_of)
             case TagRule():
                 names["tags"].update(leaf.any_of)
             case AttributeRule():
@@ -207,7 +257,11 @@ def _dependencies(all_leaves: Iterable[Any]) -> Dependencies:
                         names["event_types"].add(step.event)
                     else:
                         stores_named.update(step.stores or ())
-    return Dependencies(**{name: frozenset(found) for name, found in names.items()}, stores=frozenset(stores_named))
+    return Dependencies(
+        **{name: frozenset(found) for name, found in names.items()},
+        segments=frozenset(segments_named),
+        stores=frozenset(stores_named),
+    )
 
 
 def _steps(place: Place, leaf: Any) -> Iterator[tuple[Place, Any]]:
@@ -225,8 +279,9 @@ async def _declarations(db: Connection, shop_id: int, types: Collection[str]) ->
     return dict(await events.declared(db, shop_id, asked)) if asked else {}
 
 
-async def _stores(db: Connection, shop_id: int, ids: Collection[int]) -> set[int]:
-    return {row["id"] for row in await db.fetch(_STORE_IDS, shop_id=shop_id, ids=list(ids))}
+async def _there(db: Connection, query: Statement, shop_id: int, ids: Collection[int]) -> set[int]:
+    """Which of them there are."""
+    return {row["id"] for row in await db.fetch(query, shop_id=shop_id, ids=sorted(ids))} if ids else set()
 
 
 async def _tiers(db: Connection, shop_id: int) -> tuple[str, ...]:
@@ -250,6 +305,11 @@ def _near(problem: _Problem, listed: Mapping[str, list[str]]) -> str:
 
 def _problems(has: _Has, place: Place, leaf: Any) -> Iterator[_Problem]:
     match leaf:
+        case SegmentRule():
+            for number, segment_id in enumerate(leaf.any_of):
+                if segment_id not in has.segments:
+                    message = f"there is no active segment {segment_id}"
+                    yield _Problem((*place, "any_of", number), message, str(segment_id), _SEGMENTS)
         case TagRule():
             for number, name in enumerate(leaf.any_of):
                 if name not in has.tags:

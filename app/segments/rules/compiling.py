@@ -6,11 +6,15 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
     BigInteger,
+    Column,
     ColumnElement,
+    MetaData,
     Select,
+    Table,
     and_,
     bindparam,
     func,
+    insert,
     or_,
     select,
     true,
@@ -24,7 +28,7 @@ from app.segments.rules.tree import AllOf, AnyOf, Not, Place, ShareRule, leaves
 
 T = TypeVar("T")
 
-Question = Literal["members", "count", "among", "found"]
+Question = Literal["members", "count", "among", "found", "staged"]
 Maker = Callable[[Making, Any, Place], Term]
 
 _REMEMBERED: Final = 512
@@ -35,6 +39,8 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "consent": people.consent,
     "attribute": people.attribute,
     "tag": people.tag,
+    "segment": people.segment,
+    "list": people.listed,
     "score": people.score,
     "stat": people.stat,
     "share": people.share,
@@ -43,7 +49,8 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "sequence": sequences.sequence,
     "date": dates.dated,
 }
-KINDS: Final = tuple(MAKERS)
+STAGED: Final = Table("segment_staged", MetaData(), Column("customer_id", BigInteger, primary_key=True))
+KINDS: Final = tuple(kind for kind in MAKERS if kind != "list")  # what callers write
 
 
 class Compiled(NamedTuple):
@@ -75,6 +82,11 @@ def found(checked: Checked) -> Compiled:
 def among(checked: Checked) -> Compiled:
     """Which of some customers meet the rule: `id`. Binds `customer_ids`."""
     return _compiled(checked, "among")
+
+
+def staged(checked: Checked) -> Compiled:
+    """Everybody who meets the rule, put into `STAGED`, which is the transaction's own."""
+    return _compiled(checked, "staged")
 
 
 def remembered(make: Callable[..., T]) -> Callable[..., T]:
@@ -137,6 +149,10 @@ def _found(_: Making, who: Select[Any]) -> Any:
     return select(number.label("customers"), func.array(newest.scalar_subquery()).label("sample"))
 
 
+def _staged(_: Making, who: Select[Any]) -> Any:
+    return insert(STAGED).from_select(["customer_id"], who)
+
+
 def _among(making: Making, who: Select[Any]) -> Any:
     return who.where(making.asked(making.person.c.id))
 
@@ -146,6 +162,7 @@ _QUESTIONS: Final[Mapping[Question, Callable[[Making, Select[Any]], Any]]] = {
     "count": _count,
     "found": _found,
     "among": _among,
+    "staged": _staged,
 }
 
 

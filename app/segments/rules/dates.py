@@ -5,7 +5,22 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, ColumnElement, Date, Integer, Text, and_, any_, cast, exists, extract, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Date,
+    FromClause,
+    Integer,
+    Text,
+    and_,
+    any_,
+    cast,
+    exists,
+    extract,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy import literal as bind
 
 from app.attributes.conditions import newest
@@ -18,7 +33,7 @@ from app.segments.rules.windows import Ahead, Moment, Window
 
 At = Callable[[Moment], datetime]
 
-_COLUMNS: Final = {"registered": "created_at", "member_since": "member_since", "birthday": "birthday"}
+COLUMNS: Final = {"registered": "created_at", "member_since": "member_since", "birthday": "birthday"}
 
 
 def dated(making: Making, rule: DateRule, _: Place) -> Term:
@@ -26,8 +41,8 @@ def dated(making: Making, rule: DateRule, _: Place) -> Term:
     if rule.attribute is not None:
         return _of_attribute(making, rule, rule.attribute)
     field = rule.field or ""
-    if field in _COLUMNS:
-        value = making.person.c[_COLUMNS[field]]
+    if field in COLUMNS:
+        value = making.person.c[COLUMNS[field]]
         return Term(_meets(making, rule, value, day=DATES[field].day), value, sure=rule.operator == "known")
     return _of_facts(making, rule, field)
 
@@ -48,7 +63,7 @@ def _meets(making: Making, rule: DateRule, value: ColumnElement[Any], *, day: bo
     if rule.known is not None:
         return value.is_not(None) if rule.known else value.is_(None)
     if rule.anniversary_in_next is not None:
-        return _anniversary(making, rule.anniversary_in_next, value if day else _day_of(making, value))
+        return _anniversary(making, rule.anniversary_in_next, value if day else day_of(making, value))
     return _on_days(making, rule, value) if day else _at_times(making, rule, value)
 
 
@@ -59,14 +74,15 @@ def _at_times(making: Making, rule: DateRule, value: ColumnElement[Any]) -> Colu
 
 
 def _start(rule: DateRule) -> At:
-    return lambda moment: _period(rule).span(moment).start
+    return lambda moment: period(rule).span(moment).start
 
 
 def _before(rule: DateRule) -> At:
-    return lambda moment: _period(rule).span(moment).before
+    return lambda moment: period(rule).span(moment).before
 
 
-def _period(rule: DateRule) -> Window | Ahead:
+def period(rule: DateRule) -> Window | Ahead:
+    """What a rule asks for that is neither an age nor an anniversary."""
     found = rule.within or rule.in_next
     assert found is not None  # noqa: S101 what is neither has been answered
     return found
@@ -75,10 +91,10 @@ def _period(rule: DateRule) -> Window | Ahead:
 def _on_days(making: Making, rule: DateRule, value: ColumnElement[Any]) -> ColumnElement[bool]:
     if rule.older_than is not None:
         return value <= _day(making, rule.older_than.latest_day)
-    period = _period(rule)
+    days = period(rule)
     return and_(
-        value >= _day(making, lambda moment: period.days_span(moment).first),
-        value <= _day(making, lambda moment: period.days_span(moment).last),
+        value >= _day(making, lambda moment: days.days_span(moment).first),
+        value <= _day(making, lambda moment: days.days_span(moment).last),
     )
 
 
@@ -86,14 +102,15 @@ def _day(making: Making, answer: Callable[[Moment], date]) -> ColumnElement[Any]
     return making.ask("day", Date(), lambda asking: answer(asking.moment))
 
 
-def _day_of(making: Making, value: ColumnElement[Any]) -> ColumnElement[Any]:
+def day_of(making: Making, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The shop's day of an instant."""
     zone = making.ask("zone", Text(), lambda asking: asking.moment.zone.key)
     return cast(func.timezone(zone, value), Date)
 
 
 def _anniversary(making: Making, days: int, day: ColumnElement[Any]) -> ColumnElement[bool]:
     """That one of the coming days is the same of a later year; they lie in this year and the next."""
-    number = cast(extract("month", day) * 100 + extract("day", day), Integer)
+    number = day_number(day)
     year = cast(extract("year", day), Integer)
 
     def of_year(ahead: int) -> ColumnElement[bool]:
@@ -104,6 +121,11 @@ def _anniversary(making: Making, days: int, day: ColumnElement[Any]) -> ColumnEl
         return and_(number == any_(numbers), year < this)
 
     return or_(of_year(0), of_year(1))
+
+
+def day_number(day: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Month × 100 + day."""
+    return cast(extract("month", day) * 100 + extract("day", day), Integer)
 
 
 def anniversaries(today: date, days: int, years_ahead: int) -> list[int]:
@@ -121,10 +143,10 @@ def _of_facts(making: Making, rule: DateRule, field: str) -> Term:
     first = field == "first_order"
 
     def some(start: At | None = None, before: At | None = None) -> ColumnElement[bool]:
-        at, terms = _facts(making, field)
+        rows, at, terms = _facts(making, field)
         terms += [at >= making.instant(start)] if start is not None else []
         terms += [at < making.instant(before)] if before is not None else []
-        return exists().where(*terms)
+        return making.has_one(rows.c.customer_id, rows, terms)
 
     if rule.known is not None:
         holds = some() if rule.known else ~some()
@@ -134,13 +156,14 @@ def _of_facts(making: Making, rule: DateRule, field: str) -> Term:
     else:
         nothing_beyond = ~some(before=_start(rule)) if first else ~some(start=_before(rule))
         holds = and_(some(_start(rule), _before(rule)), nothing_beyond)
-    at, mine = _facts(making, field)
+    rows, at, terms = _facts(making, field)
+    mine = [*terms, rows.c.customer_id == making.person.c.id]
     return Term(holds, select(func.min(at) if first else func.max(at)).where(*mine).scalar_subquery())
 
 
-def _facts(making: Making, field: str) -> tuple[ColumnElement[Any], list[ColumnElement[bool]]]:
-    """When the customer's own facts happened, and which of them count."""
+def _facts(making: Making, field: str) -> tuple[FromClause, ColumnElement[Any], list[ColumnElement[bool]]]:
+    """Facts, when they happened, and which of them count."""
     rows = (events if field == "last_event" else orders).alias()
     at: ColumnElement[Any] = rows.c.occurred_at if field == "last_event" else rows.c.paid_at
-    terms = [*making.of_the_person(rows), *making.until_now(at, None)]
-    return at, terms if field == "last_event" else [*terms, rows.c.status != bind("closed", Text)]
+    terms = [*making.of_the_shop(rows), *making.until_now(at, None)]
+    return rows, at, terms if field == "last_event" else [*terms, rows.c.status != bind("closed", Text)]

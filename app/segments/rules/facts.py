@@ -51,9 +51,11 @@ class Facts(NamedTuple):
     terms: list[ColumnElement[bool]]
 
 
-def facts(making: Making, step: EventStep | OrderStep, window: Window | None = None) -> Facts:
+def facts(making: Making, step: EventStep | EventRule | OrderStep | OrderRule, window: Window | None = None) -> Facts:
     """Events or orders that have happened by now."""
-    return _events(making, step, window) if isinstance(step, EventStep) else _orders(making, step, window)
+    if isinstance(step, EventStep | EventRule):
+        return _events(making, step, window)
+    return _orders(making, step, window)
 
 
 def event(making: Making, rule: EventRule, _: Place) -> Term:
@@ -188,7 +190,7 @@ def _tally(
     mine = [*found.terms, customer_id == making.person.c.id]
     complement = zero and holds(0, operator, number)
     if figure is _COUNT and (operator, number) in _ONCE:
-        hits: ColumnElement[bool] = exists(select(1).select_from(found.source).where(*mine))
+        hits = making.has_one(customer_id, found.source, found.terms)
     else:
         whole = float(number).is_integer()
         meets = compared(figure, operator, int(number) if whole else number, BigInteger() if whole else Double())

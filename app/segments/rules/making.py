@@ -1,6 +1,6 @@
 """What the makers of conditions share: the customer, the shop, whose facts, and values that come with the asking."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -13,6 +13,8 @@ from sqlalchemy import (
     Select,
     any_,
     bindparam,
+    exists,
+    select,
     true,
 )
 from sqlalchemy.types import TypeEngine
@@ -30,6 +32,7 @@ class Asking(NamedTuple):
     """What is known only when a rule is asked.
 
     Args:
+        since: from when on flips are looked for, up to the moment; only where that is asked.
         shares: the values that the rule's shares begin or end at, by the condition's place; None where nobody is among
             them.
     """
@@ -37,6 +40,7 @@ class Asking(NamedTuple):
     moment: Moment
     checked: Checked
     shares: dict[Place, float | None]
+    since: Moment | None = None
 
 
 class Term(NamedTuple):
@@ -106,6 +110,18 @@ class Making:
         each of a set. `is true` keeps the planner from making one of it.
         """
         return self.person.c.id.in_(customer_ids).is_(true())
+
+    def has_one(
+        self, customer_id: ColumnElement[Any], source: FromClause, terms: Sequence[ColumnElement[bool]]
+    ) -> ColumnElement[bool]:
+        """That the customer has one of these facts.
+
+        Of everybody it is a join, because few facts may be meant; of some customers a set: where the planner knows
+        nothing of the tables yet, a join would walk a whole window for each of them.
+        """
+        if self.few:
+            return self.is_one_of(select(customer_id).select_from(source).where(*terms))
+        return exists(select(1).select_from(source).where(*terms, customer_id == self.person.c.id))
 
     def of_the_person(self, rows: FromClause) -> list[ColumnElement[bool]]:
         """The customer's own rows of a table, or of a query."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Text,
     and_,
     any_,
+    cast,
     column,
     exists,
     func,
@@ -24,6 +25,7 @@ from app.attributes.conditions import newest
 from app.consent.conditions import states
 from app.customers.models import identities
 from app.scoring.models import customer_stats
+from app.segments.models import segment_entries, segment_members
 from app.segments.rules.catalogue import PROFILE, SCORES, SHARED, STATS, Field
 from app.segments.rules.comparing import SQL_TYPES, against, compared
 from app.segments.rules.making import INSTANT, SHOWN_IDS, Making, Term
@@ -31,9 +33,11 @@ from app.segments.rules.tree import (
     AttributeRule,
     ConsentRule,
     IdentityRule,
+    ListRule,
     Place,
     ProfileRule,
     ScoreRule,
+    SegmentRule,
     ShareRule,
     StatRule,
     TagRule,
@@ -124,6 +128,24 @@ def tag(making: Making, rule: TagRule, place: Place) -> Term:
     )
     count = select(func.count(carried.c.tag_id.distinct())).where(*terms).scalar_subquery()
     return Term(exists().where(*terms), count, ids=func.array(names.scalar_subquery()))
+
+
+def segment(making: Making, rule: SegmentRule, _: Place) -> Term:
+    """In one of the segments, as they are kept."""
+    kept = segment_members.alias()
+    terms = [*making.of_the_person(kept), kept.c.segment_id == any_(bind(list(rule.any_of), ARRAY(BigInteger)))]
+    count = select(func.count()).select_from(kept).where(*terms).scalar_subquery()
+    which = (
+        select(cast(kept.c.segment_id, Text)).where(*terms).order_by(kept.c.segment_id).limit(SHOWN_IDS)
+    ).scalar_subquery()
+    return Term(exists().where(*terms), count, ids=func.array(which))
+
+
+def listed(making: Making, rule: ListRule, _: Place) -> Term:
+    """On the list of a static segment."""
+    entry = segment_entries.alias()
+    terms = [*making.of_the_person(entry), entry.c.segment_id == bind(rule.segment, BigInteger)]
+    return Term(exists().where(*terms), select(func.min(entry.c.added_at)).where(*terms).scalar_subquery())
 
 
 def score(making: Making, rule: ScoreRule, _: Place) -> Term:

@@ -56,6 +56,7 @@ DateName = Annotated[_Word, AfterValidator(_known(DATES, "date")), _enum(DATES)]
 StoreId = Annotated[int, Field(strict=True, ge=1, lt=2**53)]
 EventType = Annotated[str, Field(strict=True, pattern=PROPERTY_NAME, description="A built-in or declared type")]
 Texts = Annotated[tuple[Short, ...], Field(min_length=1, max_length=MOST_VALUES)]
+SegmentId = Annotated[int, Field(strict=True, ge=1, lt=2**53)]
 StoreIds = Annotated[tuple[StoreId, ...], Field(min_length=1, max_length=MOST_VALUES)]
 TagName = Annotated[str, Field(strict=True, min_length=1, max_length=32)]
 Times = Annotated[int, Field(strict=True, ge=0, le=MOST_TIMES)]
@@ -108,6 +109,22 @@ class TagRule(Part):
 
     kind: Literal["tag"]
     any_of: Annotated[tuple[TagName, ...], Field(min_length=1, max_length=MOST_VALUES)]
+
+
+class SegmentRule(Part):
+    """Is in one of the segments at least, as the last refresh or sweep left it."""
+
+    kind: Literal["segment"]
+    any_of: Annotated[tuple[SegmentId, ...], Field(min_length=1, max_length=MOST_VALUES)] = Field(
+        description="By number: names can be changed"
+    )
+
+
+class ListRule(Part):
+    """Is on the list of a static segment. Nobody writes it: it is what a static segment's membership follows."""
+
+    kind: Literal["list"]
+    segment: SegmentId
 
 
 class ScoreRule(Comparison):
@@ -332,6 +349,7 @@ Leaf: TypeAlias = (
     | ConsentRule
     | AttributeRule
     | TagRule
+    | SegmentRule
     | ScoreRule
     | StatRule
     | ShareRule
@@ -366,8 +384,6 @@ def _bounded(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "union_tag_invalid" and error["ctx"]["tag"] == "segment":
-        return "membership of segments cannot be asked yet: write the segment's conditions here"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

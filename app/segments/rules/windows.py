@@ -168,6 +168,11 @@ class Window(Part):
             raise ValueError("from lies after to: write the earlier day first")
         return self
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it always ends before now, and where it ends moves on."""
+        return self.calendar is not None and (self.calendar == "yesterday" or self.calendar.startswith("last_"))
+
     def span(self, moment: Moment) -> Span:
         """Its instants; a period of the calendar may go on after now."""
         if self.last is not None:

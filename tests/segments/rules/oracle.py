@@ -91,6 +91,7 @@ class Person:
     consents: list[Said] = field(default_factory=list)
     attributes: list[tuple[int, str, Any, datetime]] = field(default_factory=list)  # origin, name, value, told at
     tags: list[tuple[str, datetime | None]] = field(default_factory=list)
+    segments: set[int] = field(default_factory=set)
     scores: dict[str, Any] | None = None
     predictions: dict[str, Any] | None = None
     stats: dict[str, Any] | None = None
@@ -174,6 +175,9 @@ class World:
     def _newest(self, who: Person, name: str) -> Any:
         told = [(at, origin, value) for origin, called, value, at in who.attributes if called == name]
         return max(told, key=lambda one: one[:2])[2] if told else None
+
+    def _segment(self, rule: Rule, who: Person) -> bool:
+        return not who.segments.isdisjoint(rule["any_of"])
 
     def _tag(self, rule: Rule, who: Person) -> bool:
         carried = {name for name, until in who.tags if until is None or until > self.now}

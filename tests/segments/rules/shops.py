@@ -27,6 +27,7 @@ HOSTILE = ["'; drop table customers; --", "x' or '1'='1", "%", "\\", "$1", ":sho
 WORDS = ["茶", "coffee", "S1", "pos", "mall", *HOSTILE]
 TAGS = ["vip", "新客", "x' or '1'='1", "; drop table tags; --", "%_$1:shop_id"]
 STORES = [1, 2, 3]
+SEGMENTS = [2**52, 2**52 + 1]  # far from those that the database gives
 PURPOSES = ["marketing", "x' or '1'='1"]
 CHANNELS = ["sms", "webhook", "*"]
 AREAS = ["310115", "310000", "110101"]
@@ -96,13 +97,19 @@ _ids = itertools.count(1)
 class Chance:
     """Makes up shops and rules; every choice is the random generator's."""
 
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, *, years: int = 0) -> None:
+        """`years`: how much later than the years of this project, in fours."""
         self.random = random
         self.zone: ZoneInfo = self.one(_ZONES)
         far = datetime(2025, 6, 1, tzinfo=UTC) + timedelta(seconds=random.randrange(3 * 365 * 86_400))
-        self.now: datetime = self.one([*_NOWS, far, far, far])
+        now: datetime = self.one([*_NOWS, far, far, far])
+        self.now = now.replace(year=now.year + years)
         self.moments: list[datetime] = []
-        self.today = self.now.astimezone(self.zone).date()
+
+    @property
+    def today(self) -> date:
+        """In the shop."""
+        return self.now.astimezone(self.zone).date()
 
     def one(self, of: Sequence[Any]) -> Any:
         """One of them."""
@@ -162,9 +169,10 @@ class Chance:
 
     def people(self) -> list[Person]:
         """Some of everybody: who did nothing at all, who is merged, locked or erased, who did much."""
-        return [self._person(number) for number in range(1, self.random.randint(2, 7))]
+        return [self.person(number) for number in range(1, self.random.randint(2, 7))]
 
-    def _person(self, number: int) -> Person:
+    def person(self, number: int) -> Person:
+        """One of them."""
         person = Person(number, self.moment())
         if self.random.random() < 0.15:
             return person
@@ -189,6 +197,7 @@ class Chance:
             for name in self.random.sample([*ATTRIBUTES], self.random.randint(0, 5))
         ]
         person.tags = self.few(3, lambda: (self.one(TAGS), self.maybe(self.moment)))
+        person.segments = {number for number in SEGMENTS if self.random.random() < 0.3}
         person.scores = self.maybe(self._scores)
         person.predictions = self.maybe(self._predictions)
         person.stats = self.maybe(self._stats)
@@ -295,6 +304,17 @@ class Chance:
             return {"kind": "not", "of": self.rule(levels - 1)}
         return {"kind": kind, "of": [self.rule(levels - 1) for _ in range(self.random.randint(1, 3))]}
 
+    def timely(self, levels: int = 2) -> Rule:
+        """The same of conditions that time turns, without shares: these are measured."""
+        if levels == 0 or self.random.random() < 0.6:
+            kind = self.one(["event", "order", "sequence", "date", "date", "tag"])
+            made: Rule = {"kind": kind} | getattr(self, f"_{kind}")()
+            return made
+        kind = self.one(["all", "any", "not"])
+        if kind == "not":
+            return {"kind": "not", "of": self.timely(levels - 1)}
+        return {"kind": kind, "of": [self.timely(levels - 1) for _ in range(self.random.randint(1, 3))]}
+
     def compared(self, operators: Sequence[str], value: Callable[[], Any]) -> Rule:
         """One comparison with values that are made so."""
         operator = self.one(operators)
@@ -336,6 +356,9 @@ class Chance:
 
     def _tag(self) -> Rule:
         return {"any_of": self.some(TAGS, 2)}
+
+    def _segment(self) -> Rule:
+        return {"any_of": self.some(SEGMENTS)}
 
     def _share(self) -> Rule:
         told = {"field": self.one([*SHARED]), "among": self.one(["buyers", "everybody"])}
@@ -459,6 +482,7 @@ TABLES = (
     "consents",
     "customer_attributes",
     "customer_tags",
+    "segment_members",
     "customer_scores",
     "customer_predictions",
     "customer_stats",
@@ -483,6 +507,12 @@ async def furnish(connection: asyncpg.Connection, shop: Shop) -> dict[str, int]:
     properties = {name: {"kind": kind, "required": False} for name, kind in PROPERTIES.items()}
     names = ["shop_id", "type", "properties", "created_at", "updated_at"]
     await _copy(connection, "event_types", names, [(number, "fitting", properties, at, at)])
+    for segment in SEGMENTS:
+        made = (
+            "insert into segments (shop_id, id, name, kind, created_at, updated_at) overriding system value "
+            "values ($1, $2, $2::bigint::text, 'static', $3, $3)"
+        )
+        await connection.execute(made, number, segment, at)
     found = {}
     for name in TAGS:
         made = "insert into tags (shop_id, name, created_at, updated_at) values ($1, $2, $3, $3) returning id"
@@ -503,11 +533,23 @@ async def connect(url: str) -> asyncpg.Connection:
     return connection
 
 
-async def write(connection: asyncpg.Connection, shop: Shop, tags: dict[str, int], everybody: list[Person]) -> None:
-    """These people, in place of whoever was in the shop."""
+async def write(
+    connection: asyncpg.Connection,
+    shop: Shop,
+    tags: dict[str, int],
+    everybody: list[Person],
+    *,
+    received_at: datetime | None = None,
+) -> None:
+    """These people, in place of whoever was in the shop; what rules have given them stays."""
+    given = {
+        "customer_tags": "and source <> 'rule'",
+        "segment_members": f"and segment_id in ({', '.join(map(str, SEGMENTS))})",
+    }
     async with connection.transaction():
-        await connection.execute(";".join(f"delete from {table} where shop_id = {shop.id}" for table in TABLES))  # noqa: S608
-        for table, (names, records) in _rows(shop, tags, everybody).items():
+        for table in TABLES:
+            await connection.execute(f"delete from {table} where shop_id = {shop.id} {given.get(table, '')}")  # noqa: S608
+        for table, (names, records) in _rows(shop, tags, everybody, received_at).items():
             if records:
                 await _copy(connection, table, ["shop_id", *names], [(shop.id, *record) for record in records])
         await _consents(connection, shop, everybody)
@@ -520,8 +562,9 @@ async def _copy(connection: asyncpg.Connection, table: str, names: list[str], re
 Told = dict[str, tuple[list[str], list[tuple[Any, ...]]]]
 
 
-def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person]) -> Told:
+def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person], received_at: datetime | None) -> Told:
     at = datetime(2024, 1, 1, tzinfo=UTC)
+    received = received_at or at
     plain = [
         *("id", "created_at", "status", "merged_into", "members", "merged_at", "gender", "birthday", "area_code"),
         *("store_id", "source_channel", "source_way", "member_since", "mobile_verified"),
@@ -552,6 +595,10 @@ def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person]) -> Told:
             ["origin_customer_id", "name", "customer_id", *COLUMNS, "sealed_value", "told_at", "source"],
             [_attribute_row(shop, p.id, *told) for p in everybody for told in p.attributes],
         ),
+        "segment_members": (
+            ["customer_id", "segment_id", "version", "entered_at"],
+            [(p.id, number, 1, at) for p in everybody for number in p.segments],
+        ),
         "customer_tags": (
             ["customer_id", "tag_id", "origin_customer_id", "source", "actor", "assigned_at", "valid_until"],
             [
@@ -576,7 +623,7 @@ def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person]) -> Told:
                 "received_at",
             ],
             [
-                (o.no, p.id, p.id, o.store, o.channel, o.status, o.paid_at, o.fen, "CNY", 1, b"", at)
+                (o.no, p.id, p.id, o.store, o.channel, o.status, o.paid_at, o.fen, "CNY", 1, b"", received)
                 for p in everybody
                 for o in p.orders
             ],
@@ -602,7 +649,7 @@ def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person]) -> Told:
                 "received_at",
             ],
             [
-                (f"{o.no}-{n}", o.no, fen, back, 1, b"", True, at)
+                (f"{o.no}-{n}", o.no, fen, back, 1, b"", True, received)
                 for p in everybody
                 for o in p.orders
                 for n, (back, fen) in enumerate(o.refunds)
@@ -621,7 +668,7 @@ def _rows(shop: Shop, tags: dict[str, int], everybody: list[Person]) -> Told:
                 "properties",
             ],
             [
-                (UUID(e.id), e.at, at, p.id, p.id, "fans_id", b"", e.type, e.properties)
+                (UUID(e.id), e.at, received, p.id, p.id, "fans_id", b"", e.type, e.properties)
                 for p in everybody
                 for e in p.events
             ],

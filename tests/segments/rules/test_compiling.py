@@ -56,7 +56,7 @@ EVERY_LITERAL: dict[str, Any] = {
 def unchecked(rule: Any) -> Checked:
     """A rule that names nothing of a shop, as if it had been looked at."""
     read = RULE.validate_python(rule)
-    return Checked(read, read.model_dump_json(by_alias=True), {}, {}, {}, Dependencies())
+    return Checked(read, read.model_dump_json(by_alias=True), {}, {}, {}, {}, Dependencies())
 
 
 @pytest.mark.parametrize("question", ["members", "count", "among", "found"])

@@ -94,7 +94,6 @@ def test_a_rule_is_told_as_it_was_sent() -> None:
         ({"kind": "date", "field": "last_order", "in_next": {"days": 1}}, "", "takes older_than"),
         ({"kind": "date", "field": "last_order", "attribute": "a", "known": True}, "", "exactly one of field"),
         ({"kind": "date", "field": "birthday", "anniversary_in_next": 366}, "anniversary_in_next", "365"),
-        ({"kind": "segment", "id": 1}, "", "cannot be asked yet"),
         ({"kind": "sql", "text": "true"}, "", "expected tags"),
         ({"kind": "all", "of": []}, "of", "at least 1"),
         ([TAG], "", "valid dictionary"),

@@ -146,6 +146,7 @@ LEAVES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     ),
     "attribute": _joined(_of("attribute", name=ATTRIBUTES), COMPARISONS),
     "tag": _of("tag", any_of=_lists(SHORT_TEXTS)),
+    "segment": _of("segment", any_of=_lists(st.integers(1, 2**53 - 1))),
     "share": _joined(
         _of("share", field=st.sampled_from([*SHARED]), among=st.sampled_from(["buyers", "everybody"])),
         _one(top=st.one_of(st.just(0.1), PARTS), bottom=PARTS),

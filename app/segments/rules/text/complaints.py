@@ -18,7 +18,9 @@ _WINDOW: Final = "a window such as in last 30 days"
 _COMPARISON: Final = "a comparison such as =, >= or in"
 _MEASURE: Final = "a measure: count, sum, average, max, products, categories or stores"
 _DESCRIBED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("FIELD", "DATE", "ATTRIBUTE", "DATE_ATTRIBUTE", "TAG", "IDENTITY", "CONSENT"), _CONDITION),
+    **dict.fromkeys(
+        ("FIELD", "DATE", "ATTRIBUTE", "DATE_ATTRIBUTE", "TAG", "SEGMENT", "IDENTITY", "CONSENT"), _CONDITION
+    ),
     **dict.fromkeys(("EVENT", "ORDER", "_ALL", "_ANY"), _CONDITION),
     **dict.fromkeys(("_LAST", "_WITHIN", "CALENDAR", "_FROM"), _WINDOW),
     **dict.fromkeys(("EQ", "NE", "GT", "GE", "LT", "LE", "_IN", "_NOT_IN"), _COMPARISON),

@@ -17,7 +17,7 @@ GRAMMAR: Final = f"""
         | _LPAR either _RPAR
         | _ALL _LPAR either (_COMMA either)* _RPAR -> all_of
         | _ANY _LPAR either (_COMMA either)* _RPAR -> any_of
-    condition: field | share | date | attribute | tag | identity | consent | event | order | sequence
+    condition: field | share | date | attribute | tag | segment | identity | consent | event | order | sequence
 
     field: field_name comparison
     share: field_name (TOP | BOTTOM) part (BUYERS | EVERYBODY)
@@ -27,6 +27,8 @@ GRAMMAR: Final = f"""
         | ATTRIBUTE name dated -> date_attribute
     tag: TAG EQ? name
         | TAG _IN values -> tags
+    segment: SEGMENT EQ? NUMBER
+        | SEGMENT _IN values -> segments
     identity: IDENTITY name [_SCOPE name]
     consent: CONSENT name [_FOR name] (GRANTED | WITHDRAWN | NONE)
 

@@ -148,6 +148,12 @@ class _Tree(Transformer[Token, Any]):
     def tags(self, token: Token, names: list[Any]) -> _Leaf:
         return _Leaf(token, {"kind": "tag", "any_of": names})
 
+    def segment(self, token: Token, *rest: Any) -> _Leaf:
+        return _Leaf(token, {"kind": "segment", "any_of": [_whole(rest[-1])]})
+
+    def segments(self, token: Token, numbers: list[Any]) -> _Leaf:
+        return _Leaf(token, {"kind": "segment", "any_of": numbers})
+
     def identity(self, token: Token, kind: str, scope: str | None) -> _Leaf:
         return _Leaf(token, {"kind": "identity", "identity": kind} | _said(scope=scope))
 

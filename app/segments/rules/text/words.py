@@ -55,6 +55,7 @@ WORDS: Final[Mapping[str, Forms]] = {
     "ATTRIBUTE": _forms("attribute", "属性|自定义属性"),
     "DATE_ATTRIBUTE": _forms("date attribute", "日期属性"),
     "TAG": _forms("tag|tags", "标签"),
+    "SEGMENT": _forms("segment|segments", "人群"),
     "IDENTITY": _forms("identity", "身份|客户身份"),
     "_SCOPE": _forms("scope", "范围"),
     "CONSENT": _forms("consent", "授权|营销授权"),

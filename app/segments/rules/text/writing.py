@@ -21,6 +21,7 @@ from app.segments.rules.tree import (
     OrderRule,
     ProfileRule,
     ScoreRule,
+    SegmentRule,
     SequenceRule,
     ShareRule,
     StatRule,
@@ -86,6 +87,10 @@ class _Writer:
                 return _spaced(self.say("TAG"), _quoted(name))
             case TagRule():
                 return _spaced(self.say("TAG"), self.listed(rule.any_of))
+            case SegmentRule(any_of=(number,)):
+                return _spaced(self.say("SEGMENT"), str(number))
+            case SegmentRule():
+                return _spaced(self.say("SEGMENT"), self.listed(rule.any_of))
             case IdentityRule():
                 scope = None if rule.scope is None else _spaced(self.say("_SCOPE"), _quoted(rule.scope))
                 return _spaced(self.say("IDENTITY"), self.name(rule.identity), scope)

@@ -1,0 +1,1 @@
+"""Segments as callers define them: named, versioned, listed, archived; and who is in them, read."""

@@ -1,0 +1,47 @@
+"""Segments as callers read them."""
+
+from datetime import timedelta
+from typing import Any
+
+from app.access.shops import Shop
+from app.core.db import Connection
+from app.segments.definitions import repository
+from app.segments.definitions.schemas import SegmentDetail, SegmentRead, VersionRead
+from app.segments.definitions.service import SEGMENT
+from app.segments.errors import SegmentNotFound
+from app.segments.membership.plan import LIST, standing
+from app.segments.membership.sweeping import EVERY_SECONDS
+from app.segments.rules.turning import turning
+from app.uses import service as uses
+from app.uses.schemas import used_by
+
+
+async def detail(db: Connection, shop: Shop, segment_id: int) -> SegmentDetail:
+    """A segment with its rule and what surrounds it. Raises SegmentNotFound."""
+    row = await db.fetch_one(repository.GET, shop_id=shop.id, id=segment_id)
+    if row is None:
+        raise SegmentNotFound(field="segment_id")
+    stand = await standing(db, shop)
+    kept = stand.plan.rules.get(segment_id) if stand else None
+    swept = stand is not None and kept is not None and turning(kept.checked) is not None
+    return SegmentDetail(
+        **_fields(row, SegmentRead),
+        rule=_shown(row["rule"]),
+        problem=row["problem"] or (stand.plan.unfit.get(segment_id) if stand else None),
+        building=row["building"],
+        next_sweep_at=stand.swept_to + timedelta(seconds=EVERY_SECONDS) if stand and swept else None,
+        used_by=used_by(await uses.of(db, shop.id, SEGMENT, str(segment_id))),
+    )
+
+
+def version_read(row: Any) -> VersionRead:
+    """A version's row as callers see it."""
+    return VersionRead(**_fields(row, VersionRead) | {"rule": _shown(row["rule"])})
+
+
+def _fields(row: Any, model: Any) -> dict[str, Any]:
+    return {name: row[name] for name in model.model_fields}
+
+
+def _shown(rule: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if rule is None or rule["kind"] == LIST else rule
