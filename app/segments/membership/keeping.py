@@ -85,8 +85,8 @@ async def keep_each(
         going: list[Move] = []
         for kept in layer:
             # Who has moved in what it asks for is asked about, too.
-            before = (everyone.get(other, set()) for other in everyone if kept.segment_id in plan.users_of(other))
-            customers = sorted({*asked.get(kept.segment_id, ()), *(one for moved in before for one in moved)})
+            before = [everyone[other] for other in plan.asks[kept.segment_id] & everyone.keys()]
+            customers = sorted({*asked.get(kept.segment_id, ())}.union(*before))
             if not customers:
                 continue
             meets = await _meeting(db, shop_id, kept, moment, customers)

@@ -1,6 +1,6 @@
 """What is to be kept in a shop: its live rules, checked once for as long as nothing is defined anew."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -101,10 +101,15 @@ class Plan:
         """By segment."""
         return {kept.segment_id: kept for layer in self.layers for kept in layer}
 
+    @cached_property
+    def asks(self) -> dict[int, frozenset[int]]:
+        """Of each segment those whose members it asks for, or whose tags."""
+        givers = {kept.tag_id: kept.segment_id for kept in self.rules.values() if kept.tag_id is not None}
+        return {number: _asked(kept.checked, givers) for number, kept in self.rules.items()}
+
     def users_of(self, segment_id: int) -> list[int]:
         """The segments that ask for this one's members, or for the tag that these carry."""
-        tag_id = self.rules[segment_id].tag_id if segment_id in self.rules else None
-        return [kept.segment_id for kept in self.rules.values() if _asks_for(kept.checked, segment_id, tag_id)]
+        return [number for number, asked in self.asks.items() if segment_id in asked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,18 +187,15 @@ def _kept(row: Row, checked: Checked) -> Kept:
     return Kept(row["id"], row["version"], checked, read_shares(checked, row["shares"]), row["tag_id"])
 
 
-def _layers(rules: Iterable[Kept]) -> Iterator[tuple[Kept, ...]]:
+def _layers(rules: Sequence[Kept]) -> Iterator[tuple[Kept, ...]]:
     """Each rule after those that it asks for; definitions refuse circles."""
-    waiting = list(rules)
+    givers = {kept.tag_id: kept.segment_id for kept in rules if kept.tag_id is not None}
+    waiting = {kept.segment_id: kept for kept in rules}
+    asked = {number: _asked(kept.checked, givers) - {number} for number, kept in waiting.items()}
     while waiting:
-        ready = tuple(kept for kept in waiting if not any(_needs(kept, other) for other in waiting))
-        yield ready or tuple(waiting)
-        waiting = [kept for kept in waiting if ready and kept not in ready]
+        ready = [number for number in waiting if asked[number].isdisjoint(waiting)] or [*waiting]
+        yield tuple(waiting.pop(number) for number in ready)
 
 
-def _needs(kept: Kept, other: Kept) -> bool:
-    return kept is not other and _asks_for(kept.checked, other.segment_id, other.tag_id)
-
-
-def _asks_for(checked: Checked, segment_id: int, tag_id: int | None) -> bool:
-    return segment_id in checked.depends.segments or (tag_id is not None and tag_id in checked.tags.values())
+def _asked(checked: Checked, givers: Mapping[int, int]) -> frozenset[int]:
+    return checked.depends.segments | {givers[tag_id] for tag_id in checked.tags.values() if tag_id in givers}
