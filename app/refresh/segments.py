@@ -8,6 +8,7 @@ from app.access.entry import Entry, in_shop
 from app.access.shops import Shop
 from app.changes import jobs
 from app.core.db import Connection
+from app.refresh.service import FEW
 from app.scoring import measuring
 from app.scoring import repository as scores
 from app.segments.membership import building, sweeping
@@ -62,6 +63,8 @@ async def sweep_to(entry: Entry, shop_id: int, to: datetime | None) -> int:
 
 async def _ask(db: Connection, shop: Shop, *, turned: Turned, customer_ids: list[int]) -> int:
     # In the refresh's order: the customers, then the clock. Who has no stats yet is looked at by a refresh to come.
+    if len(customer_ids) > FEW:
+        await db.execute(scores.PLAN_FOR_MANY)
     held = await scores.lock(db, shop.id, customer_ids, wait=True)
     await measuring.hold_published(db, shop)
     return await sweeping.sweep(db, shop, turned, held)

@@ -15,7 +15,7 @@ from app.segments.membership import keeping as membership
 from app.segments.membership.moving import Cause
 
 _WEIGHT: Final[tuple[Cause, ...]] = ("merge", "fact", "run", "time")  # of several, the first is told
-_FEW: Final = 20  # up to so many, a plan of their own would cost more than it saves
+FEW: Final = 20  # up to so many, a plan of their own would cost more than it saves
 
 
 async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
@@ -32,7 +32,7 @@ async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
     owners = await customers.owners_of(db, shop.id, sorted(changed))
     if merged := sorted(customer_id for customer_id, owner in owners.items() if owner != customer_id):
         await scores.forget_merged(db, shop.id, merged)
-    if len(changed) > _FEW:
+    if len(changed) > FEW:
         await db.execute(scores.PLAN_FOR_MANY)
     wanted = sorted({owners.get(customer_id, customer_id) for customer_id in changed})
     await scores.ensure_stats(db, shop.id, wanted, shop.zone.key)

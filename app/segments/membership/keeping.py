@@ -1,6 +1,6 @@
 """Keeps membership of customers whom the caller holds: every live rule asked of the batch, only differences written."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy import text
@@ -17,6 +17,16 @@ MEMBERSHIPS: Final = statement(
         """
         select segment_id, customer_id from segment_members
         where shop_id = :shop_id and customer_id = any(cast(:customer_ids as bigint[]))
+            and (cast(:segment_ids as bigint[]) is null or segment_id = any(cast(:segment_ids as bigint[])))
+        """
+    )
+)
+PRESENT: Final = statement(
+    text(
+        """
+        select id from customers
+        where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[]))
+            and merged_into is null and status = 'active'
         """
     )
 )
@@ -54,7 +64,7 @@ async def keep(
     everybody = [*customer_ids, *merged]
     if stand.building:
         await db.execute(TOUCH, shop_id=shop.id, customer_ids=everybody)
-    rows = await db.fetch(MEMBERSHIPS, shop_id=shop.id, customer_ids=everybody)
+    rows = await db.fetch(MEMBERSHIPS, shop_id=shop.id, customer_ids=everybody, segment_ids=None)
     inside: dict[int, set[int]] = {}
     for row in rows:
         inside.setdefault(row["segment_id"], set()).add(row["customer_id"])
@@ -80,30 +90,53 @@ async def keep_each(
         inside: who of them is in it.
     """
     everyone: dict[int, set[int]] = {}
-    for layer in plan.layers:
+    everybody = sorted(set().union(*asked.values()))
+    rows = await db.fetch(PRESENT, shop_id=shop_id, customer_ids=everybody)
+    present = {row["id"] for row in rows}
+    for layer in plan.groups:
         coming: list[Move] = []
         going: list[Move] = []
-        for kept in layer:
-            # Who has moved in what it asks for is asked about, too.
-            before = [everyone[other] for other in plan.asks[kept.segment_id] & everyone.keys()]
-            customers = sorted({*asked.get(kept.segment_id, ())}.union(*before))
-            if not customers:
-                continue
-            meets = await _meeting(db, shop_id, kept, moment, customers)
-            was = set(inside.get(kept.segment_id, ())).intersection(customers)
-            coming += _moves(kept, meets - was, causes)
-            going += _moves(kept, was - meets, causes)
+        for group in layer:
+            # Who has moved in what a rule asks for is asked about, too.
+            asked_now = [
+                (kept, frozenset(asked.get(kept.segment_id, ())).union(*_moved(plan, kept, everyone))) for kept in group
+            ]
+            for some, customers in _alike(asked_now):
+                meeting = await _meeting(db, shop_id, some, moment, sorted(customers & present))
+                for kept, meets in zip(some, meeting, strict=True):
+                    was = customers.intersection(inside.get(kept.segment_id, ()))
+                    coming += _moves(kept, meets - was, causes)
+                    going += _moves(kept, was - meets, causes)
         await move(db, shop_id, coming, going, moment.now)
         for one in (*coming, *going):
             everyone.setdefault(one.segment_id, set()).add(one.customer_id)
     return everyone
 
 
-async def _meeting(db: Connection, shop_id: int, kept: Kept, moment: Moment, customer_ids: Sequence[int]) -> set[int]:
-    compiled = compiling.among(kept.checked)
-    values = compiled.values(kept.asking(moment))
+def _moved(plan: Plan, kept: Kept, everyone: Mapping[int, set[int]]) -> list[set[int]]:
+    return [everyone[other] for other in plan.asks[kept.segment_id] & everyone.keys()]
+
+
+def _alike(
+    asked: Sequence[tuple[Kept, frozenset[int]]],
+) -> Iterator[tuple[tuple[Kept, ...], frozenset[int]]]:
+    """Those who are asked of the same customers at once, as all are in a refresh; each alone, where they are not."""
+    if len({customers for _, customers in asked}) == 1 and asked[0][1]:
+        yield tuple(kept for kept, _ in asked), asked[0][1]
+    else:
+        yield from (((kept,), customers) for kept, customers in asked if customers)
+
+
+async def _meeting(
+    db: Connection, shop_id: int, rules: tuple[Kept, ...], moment: Moment, customer_ids: Sequence[int]
+) -> list[set[int]]:
+    """Of each rule who of them meets it."""
+    if not customer_ids:
+        return [set() for _ in rules]
+    compiled = compiling.together(tuple(kept.checked for kept in rules))
+    values = compiled.values(kept.asking(moment) for kept in rules)
     rows = await db.fetch(compiled.statement, shop_id=shop_id, customer_ids=customer_ids, **values)
-    return {row["id"] for row in rows}
+    return [{row["id"] for row in rows if row[f"rule_{number}"]} for number in range(len(rules))]
 
 
 def _moves(kept: Kept, customer_ids: Collection[int], causes: Mapping[int, Cause]) -> list[Move]:

@@ -1,6 +1,6 @@
 """What is to be kept in a shop: its live rules, checked once for as long as nothing is defined anew."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -23,6 +23,7 @@ from app.segments.rules.windows import TICK, Moment
 
 LIST: Final = "list"
 _SHOPS: Final = 1_000
+_TOGETHER: Final = 10  # more rules in a statement are no quicker
 
 # The database's clock, read by whoever has claimed what it is about to look at.
 STAND = statement(
@@ -102,10 +103,22 @@ class Plan:
         return {kept.segment_id: kept for layer in self.layers for kept in layer}
 
     @cached_property
+    def groups(self) -> list[list[tuple[Kept, ...]]]:
+        """Of each layer the rules that are asked together; those on the profile apart, as they look at more."""
+        return [[*_groups(layer)] for layer in self.layers]
+
+    @cached_property
     def asks(self) -> dict[int, frozenset[int]]:
         """Of each segment those whose members it asks for, or whose tags."""
         givers = {kept.tag_id: kept.segment_id for kept in self.rules.values() if kept.tag_id is not None}
         return {number: _asked(kept.checked, givers) for number, kept in self.rules.items()}
+
+    def downstream(self, segment_ids: Iterable[int]) -> set[int]:
+        """These, and all that ask for them, by way of others too."""
+        found = set(segment_ids)
+        for layer in self.layers:
+            found.update(kept.segment_id for kept in layer if not found.isdisjoint(self.asks[kept.segment_id]))
+        return found
 
     def users_of(self, segment_id: int) -> list[int]:
         """The segments that ask for this one's members, or for the tag that these carry."""
@@ -195,6 +208,13 @@ def _layers(rules: Sequence[Kept]) -> Iterator[tuple[Kept, ...]]:
     while waiting:
         ready = [number for number in waiting if asked[number].isdisjoint(waiting)] or [*waiting]
         yield tuple(waiting.pop(number) for number in ready)
+
+
+def _groups(layer: Sequence[Kept]) -> Iterator[tuple[Kept, ...]]:
+    for profile in (False, True):
+        alike = [kept for kept in layer if compiling.asks_profile(kept.checked.rule) is profile]
+        for start in range(0, len(alike), _TOGETHER):
+            yield tuple(alike[start : start + _TOGETHER])
 
 
 def _asked(checked: Checked, givers: Mapping[int, int]) -> frozenset[int]:

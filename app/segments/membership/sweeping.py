@@ -123,7 +123,9 @@ async def sweep(
         if segment_id in stand.plan.rules and stand.plan.rules[segment_id].version == version
     }
     inside: dict[int, set[int]] = {}
-    for row in await db.fetch(MEMBERSHIPS, shop_id=shop.id, customer_ids=list(customer_ids)):
+    # Of those that may move only: there may be many others that these customers are in.
+    among = sorted(stand.plan.downstream(asked))
+    for row in await db.fetch(MEMBERSHIPS, shop_id=shop.id, customer_ids=list(customer_ids), segment_ids=among):
         inside.setdefault(row["segment_id"], set()).add(row["customer_id"])
     causes: dict[int, Cause] = dict.fromkeys(customer_ids, "time")
     moved = await keep_each(db, shop.id, stand.plan, moment or stand.moment, asked, inside, causes)

@@ -1,18 +1,22 @@
 """A rule as SQL: once for its text, whoever it is asked of; who meets it, how many, and which of some customers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Column,
     ColumnElement,
+    FromClause,
     MetaData,
     Select,
     Table,
     and_,
+    any_,
     bindparam,
+    column,
     func,
     insert,
     or_,
@@ -21,10 +25,11 @@ from sqlalchemy import (
 )
 
 from app.core.db import Statement, statement
+from app.customers.models import customers
 from app.segments.rules import dates, facts, people, sequences
 from app.segments.rules.checking import Checked
 from app.segments.rules.making import Asking, Making, Term
-from app.segments.rules.tree import AllOf, AnyOf, Not, Place, ShareRule, leaves
+from app.segments.rules.tree import AllOf, AnyOf, DateRule, Not, Place, ProfileRule, ShareRule, leaves
 
 T = TypeVar("T")
 
@@ -51,6 +56,18 @@ MAKERS: Final[Mapping[str, Maker]] = {
 }
 STAGED: Final = Table("segment_staged", MetaData(), Column("customer_id", BigInteger, primary_key=True))
 KINDS: Final = tuple(kind for kind in MAKERS if kind != "list")  # what callers write
+
+
+class Together(NamedTuple):
+    """Several rules in one statement, and of each the parameters whose values come with the asking."""
+
+    statement: Statement
+    asks: tuple[Mapping[str, Callable[[Asking], Any]], ...]
+
+    def values(self, askings: Iterable[Asking]) -> dict[str, Any]:
+        """What to bind beside `shop_id` and `customer_ids`: one asking for each rule, in their order."""
+        each = zip(self.asks, askings, strict=True)
+        return {name: answer(asking) for asks, asking in each for name, answer in asks.items()}
 
 
 class Compiled(NamedTuple):
@@ -82,6 +99,37 @@ def found(checked: Checked) -> Compiled:
 def among(checked: Checked) -> Compiled:
     """Which of some customers meet the rule: `id`. Binds `customer_ids`."""
     return _compiled(checked, "among")
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def together(rules: tuple[Checked, ...]) -> Together:
+    """Which of some customers meet each of several rules: `id`, and for each rule in order `rule_0` and so on.
+
+    The customers are active, and themselves. A row for each; a rule is null for who does not meet it, too.
+    """
+    person: FromClause = customers.alias("c")
+    ids = bindparam("customer_ids", type_=ARRAY(BigInteger))
+    where: list[ColumnElement[bool]] = []
+    if any(asks_profile(checked.rule) for checked in rules):
+        where = [person.c.shop_id == bindparam("shop_id", type_=BigInteger), person.c.id == any_(ids)]
+    else:
+        # Nothing is asked of their own rows, which would be looked up for each rule anew.
+        person = func.unnest(ids).table_valued(column("id", BigInteger)).render_derived(name="c")
+    makings = [Making(one, few=True, person=person, prefix=f"r{number}_") for number, one in enumerate(rules)]
+    columns = [
+        holds(making, making.checked.rule, terms(making)).label(f"rule_{number}")
+        for number, making in enumerate(makings)
+    ]
+    made = statement(select(person.c.id, *columns).where(*where))
+    return Together(made, tuple(_bound(made, making) for making in makings))
+
+
+def asks_profile(rule: Any) -> bool:
+    """Whether one of the conditions is on the customer's own row."""
+    return any(
+        isinstance(leaf, ProfileRule) or (isinstance(leaf, DateRule) and leaf.field in dates.COLUMNS)
+        for _, leaf in leaves(rule)
+    )
 
 
 def staged(checked: Checked) -> Compiled:
@@ -128,7 +176,12 @@ def _compiled(checked: Checked, question: Question) -> Compiled:
 def finished(making: Making, query: Any) -> Compiled:
     """The query as a statement, with those of the parameters that it takes."""
     made = statement(query)
-    return Compiled(made, {name: answer for name, answer in making.asks.items() if name in made.names})
+    return Compiled(made, _bound(made, making))
+
+
+def _bound(made: Statement, making: Making) -> dict[str, Callable[[Asking], Any]]:
+    names = frozenset(made.names)
+    return {name: answer for name, answer in making.asks.items() if name in names}
 
 
 def _members(making: Making, who: Select[Any]) -> Any:

@@ -64,20 +64,27 @@ class Making:
 
     Args:
         few: it is asked of the customers in `:customer_ids`, so facts are looked up by customer and not by time.
+        person: the customers whom a statement looks at; it has `id`, and for rules on the profile all columns.
+        prefix: of its parameters, where several rules share a statement.
     """
 
-    def __init__(self, checked: Checked, *, few: bool) -> None:
+    def __init__(self, checked: Checked, *, few: bool, person: FromClause | None = None, prefix: str = "") -> None:
         self.checked = checked
         self.few = few
-        self.person = customers.alias("c")
+        self.person = customers.alias("c") if person is None else person
+        self.prefix = prefix
         self.shop: BindParameter[int] = bindparam("shop_id", type_=BigInteger)
         self.asks: dict[str, Callable[[Asking], Any]] = {}
 
     def ask(self, name: str, sql_type: TypeEngine[Any], answer: Callable[[Asking], Any]) -> BindParameter[Any]:
         """A parameter whose value is found when the rule is asked."""
-        key = f"{name}_{len(self.asks)}"
+        return bindparam(self.name(name, answer), type_=sql_type)
+
+    def name(self, name: str, answer: Callable[[Asking], Any]) -> str:
+        """The name of such a parameter, for a statement that is written out."""
+        key = f"{self.prefix}{name}_{len(self.asks)}"
         self.asks[key] = answer
-        return bindparam(key, type_=sql_type)
+        return key
 
     def instant(self, answer: Callable[[Moment], Any]) -> BindParameter[Any]:
         """The same of an instant that follows from now."""

@@ -73,7 +73,7 @@ def identity(making: Making, rule: IdentityRule, _: Place) -> Term:
 
 def consent(making: Making, rule: ConsentRule, _: Place) -> Term:
     """What stands in the ledger now; it is not asked as of another time, as what goes out is not."""
-    prefix = f"consent_{len(making.asks)}"
+    prefix = f"{making.prefix}consent_{len(making.asks)}"
     making.asks[f"{prefix}_purpose"] = lambda _: rule.purpose
     making.asks[f"{prefix}_channel"] = lambda _: rule.channel
     said = text(states(prefix, few=making.few)).columns(column("customer_id"), column("state", Text)).subquery()

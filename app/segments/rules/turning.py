@@ -39,7 +39,7 @@ from app.segments.rules.checking import Checked
 from app.segments.rules.compiling import Compiled, finished, remembered
 from app.segments.rules.facts import facts
 from app.segments.rules.making import INSTANT, Asking, Making
-from app.segments.rules.tree import DateRule, EventRule, OrderRule, Place, SequenceRule, TagRule, leaves
+from app.segments.rules.tree import DateRule, EventRule, OrderRule, OrderStep, Place, SequenceRule, TagRule, leaves
 from app.segments.rules.windows import TICK, Moment, Window
 from app.tags.models import customer_tags
 
@@ -170,6 +170,9 @@ def _turned(looking: _Looking, leaf: Any, place: Place) -> Iterator[Who]:
 
 
 def _of_facts(looking: _Looking, step: Any, edges: Sequence[Edge]) -> Iterator[Who]:
+    if isinstance(step, OrderRule | OrderStep):
+        # What was bought is not looked at: lines have no time, and all of them would be read.
+        step = step.model_copy(update={"skus": None, "categories": None})
     found = facts(looking.making, step)
     yield from looking.passed(found.rows.c.customer_id, found.at, found.terms, edges)
 
@@ -202,14 +205,17 @@ def _of_date(looking: _Looking, rule: DateRule) -> Iterator[Who]:
     if rule.known is not None:
         return
     making = looking.making
+    at: ColumnElement[Any]
+    customer_id: ColumnElement[Any]
     if rule.attribute is not None:
         declared = making.checked.attributes[rule.attribute]
         kept = customer_attributes.alias()
         at, customer_id, is_day = kept.c[declared.column], kept.c.customer_id, declared.type == "date"
         terms = [kept.c.shop_id == making.shop, kept.c.name == bind(rule.attribute, Text)]
     elif rule.field in dates.COLUMNS:
-        at, customer_id = making.person.c[dates.COLUMNS[rule.field]], making.person.c.id
-        is_day, terms = DATES[rule.field].day, [making.person.c.shop_id == making.shop]
+        person = making.person
+        at, customer_id, is_day = person.c[dates.COLUMNS[rule.field]], person.c.id, DATES[rule.field].day
+        terms = [person.c.shop_id == making.shop, person.c.merged_into.is_(None)]  # as the index has it
     else:
         rows = (events if rule.field == "last_event" else orders).alias()
         at = rows.c.occurred_at if rule.field == "last_event" else rows.c.paid_at
