@@ -20,6 +20,7 @@ from benchmarks import (
     push,
     report,
     scoring,
+    segments,
     size,
     start,
     street,
@@ -39,6 +40,7 @@ BENCHMARKS: Final[dict[str, Callable[[Plan], list[Figure]]]] = {
     "touches": touches.run,
     "lists": lists.run,
     "scoring": scoring.run,
+    "segments": segments.run,
     "start": start.run,
     "size": size.run,
 }
@@ -56,7 +58,9 @@ def bench(
     record: Annotated[bool, typer.Option("--record", help="Keep the figures in docs/benchmarks.json and .md")] = False,
     customers: Annotated[
         int | None,
-        typer.Option(min=1000, help="Size of the shops, e.g. 1000000 for lists and scoring; of `size` 10000000"),
+        typer.Option(
+            min=1000, help="Size of the shops, e.g. 1000000 for lists, scoring and segments; of `size` 10000000"
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Where the databases live meanwhile")

@@ -156,10 +156,14 @@ class Stage:
         finally:
             await connection.close()
 
-    async def open_shop(self, name: str) -> Tenant:
-        """A shop pinned to a day ahead, so that neither midnight nor a nightly run falls into it, and a client."""
+    async def open_shop(self, name: str, *, pinned: bool = True) -> Tenant:
+        """A shop with a client.
+
+        Args:
+            pinned: it stands at a day ahead, so that neither midnight nor a nightly run falls into it. Time stands.
+        """
         async with self.entry() as entry:
-            day = clock.live_as_of(_ZONE, pinned=None) + timedelta(days=1)
+            day = clock.live_as_of(_ZONE, pinned=None) + timedelta(days=1) if pinned else None
             shop_id = await create_shop(entry.database, entry.root, name=name, timezone=_ZONE.key, pinned_as_of=day)
             async with entry.shop(shop_id) as (db, _):
                 await db.execute(repository.SET_SETTINGS, shop=shop_id, settings=_UNBOUND.model_dump(mode="json"))
