@@ -119,7 +119,7 @@ async def _refreshes(place: Stage, where: SegmentShop, ids: Sequence[int], round
 
 async def _change(owner: Any, where: SegmentShop, number: int) -> list[int]:
     """New facts of so many others, whom nobody has been asked to look at yet."""
-    customer_ids = where.spread(CHANGED, 7 * number)
+    customer_ids = where.some(CHANGED, number)
     await owner.execute(_BUY, where.id, customer_ids, f"keep-{number}-")
     await owner.execute(_LOOK, where.id, customer_ids)
     return customer_ids
@@ -197,11 +197,12 @@ async def _sweeps(
         ),
         *(
             Figure(
-                f"segments: sweep of a minute, {size} segments of {'all kinds' if size == len(ids) else 'bursts'}",
+                f"segments: sweep of a quiet minute, {size} segment{'s' * (size > 1)}",
                 [1000 * seconds for seconds in taken],
                 "ms",
                 higher_is_better=False,
-                detail=f"hardly anybody flips; {median(taken) * 1000 / size:.2f} ms a segment; {where.form}",
+                detail=f"of {'all kinds' if size == len(ids) else 'bursts'}, hardly anybody flips; "
+                f"{median(taken) * 1000 / size:.2f} ms a segment; {where.form}",
             )
             for size, taken in still.items()
         ),

@@ -92,7 +92,7 @@ async def _entering(where: SegmentShop, segment_id: int, port: int, seconds: int
     count, first = _PER_SECOND * seconds, _PER_SECOND * _WARM_SECONDS
     known = (
         (number, where.people.mobile_of(number))
-        for number in where.spread(min(2 * (first + count), where.people.count), 0)
+        for number in where.some(min(2 * (first + count), where.people.count), 0)
     )
     senders = list(itertools.islice(((number, digits) for number, digits in known if digits), first + count))
     if len(senders) < first + count:

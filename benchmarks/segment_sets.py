@@ -1,5 +1,6 @@
 """Which segments there are in a benchmark: defined and built as the worker does, counted or laid aside as it asks."""
 
+import asyncio
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -17,6 +18,8 @@ from benchmarks.client import WrongAnswer
 from benchmarks.segment_rules import Rule
 from benchmarks.segment_shop import SegmentShop, finish_jobs
 from benchmarks.stage import Stage
+
+_LANES: Final = 2
 
 _LIVE: Final = """
     update segments set state = case when id = any($2::bigint[]) then 'active' else 'archived' end where shop_id = $1
@@ -53,13 +56,20 @@ async def build(entry: Entry, shop_id: int, segment_id: int) -> float:
 
 
 async def build_all(place: Stage, where: SegmentShop, ids: Sequence[int]) -> float:
-    """One after the other. Returns the seconds that they took."""
+    """Two at a time, as two workers would. Returns the seconds that it took."""
+    waiting, began = list(reversed(ids)), time.perf_counter()
+
+    async def lane(entry: Entry) -> None:
+        while waiting:
+            await build(entry, where.id, waiting.pop())
+
     async with place.entry() as entry:
-        taken = [await build(entry, where.id, segment_id) for segment_id in ids]
+        await asyncio.gather(*(lane(entry) for _ in range(_LANES)))
+    seconds = time.perf_counter() - began
     async with place.owner() as owner:
         await owner.execute("truncate domain_events")
         await owner.execute("vacuum (analyze) segment_members, segment_changes, segments, segment_versions")
-    return sum(taken)
+    return seconds
 
 
 async def keep_only(place: Stage, where: SegmentShop, ids: Collection[int]) -> None:

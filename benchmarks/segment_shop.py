@@ -1,6 +1,7 @@
 """A shop that rules find people in: events over thirteen months, consents, tags, attributes, scores; all set-based."""
 
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any, Final, NamedTuple
 
 from app.attributes import service as attributes
@@ -131,11 +132,10 @@ class SegmentShop(NamedTuple):
         count = self.people.count
         return f"{count:,} customers, {ORDERS_EACH * count:,} orders, {EVENTS_EACH * count:,} events"
 
-    def spread(self, count: int, start: int) -> list[int]:
-        """So many customers from one end of the shop to the other."""
-        step = self.people.count // count
-        first = self.people.first
-        return list(range(first + start % step, first + self.people.count, step))[:count]
+    def some(self, count: int, seed: int) -> list[int]:
+        """So many customers from all over the shop, in order; others with another seed."""
+        drawn = Random(seed).sample(range(self.people.count), count)  # noqa: S311 repeatable, protects nothing
+        return sorted(self.people.first + number for number in drawn)
 
 
 async def fill(place: Stage, count: int) -> SegmentShop:
