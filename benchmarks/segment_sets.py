@@ -33,7 +33,7 @@ async def define(place: Stage, where: SegmentShop, rules: Sequence[tuple[str, Ru
     async with place.entry() as entry, entry.shop(where.id) as (db, shop):
         for name, rule in rules:
             told = SegmentCreate.model_validate({"name": name, "rule": rule})
-            ids.append((await definitions.create(db, shop, told, "benchmark", tag_id=None, unmasked=True))[0])
+            ids.append((await definitions.create(db, shop, told, "benchmark", unmasked=True))[0])
     async with place.owner() as owner:
         await finish_jobs(owner)
     return ids

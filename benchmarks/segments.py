@@ -12,7 +12,8 @@ from app.access.entry import Entry
 from app.cli.console import say
 from app.core import clock
 from app.core.db import Statement
-from app.segments.membership.building import BE_PATIENT, PATIENCE_SECONDS
+from app.segments.membership.building import PATIENCE_SECONDS
+from app.segments.patience import PLAN
 from benchmarks import client, segment_keeping, segment_latency, segment_sets, segment_shop, stage
 from benchmarks.client import WrongAnswer
 from benchmarks.measure import RATIO, Figure, Plan, percentile
@@ -93,7 +94,7 @@ async def _by_hand(entry: Entry, where: SegmentShop, index: int, segment_id: int
     sql = by_hand(TYPICAL[index], shop.id, segment_id, moment, shop.zone)
     began = time.perf_counter()
     async with entry.shop(shop.id) as (db, _):
-        await db.execute(BE_PATIENT)
+        await db.execute(PLAN)
         await db.execute_patiently(PATIENCE_SECONDS, Statement(sql, (), {}))
     return time.perf_counter() - began
 

@@ -29,7 +29,20 @@ from app.customers.models import customers
 from app.segments.rules import dates, facts, people, sequences
 from app.segments.rules.checking import Checked
 from app.segments.rules.making import Asking, Making, Term
-from app.segments.rules.tree import AllOf, AnyOf, DateRule, Not, Place, ProfileRule, ShareRule, leaves
+from app.segments.rules.tree import (
+    AllOf,
+    AnyOf,
+    ConsentRule,
+    DateRule,
+    EventRule,
+    Not,
+    OrderRule,
+    Place,
+    ProfileRule,
+    SequenceRule,
+    ShareRule,
+    leaves,
+)
 
 T = TypeVar("T")
 
@@ -55,6 +68,7 @@ MAKERS: Final[Mapping[str, Maker]] = {
     "date": dates.dated,
 }
 STAGED: Final = Table("segment_staged", MetaData(), Column("customer_id", BigInteger, primary_key=True))
+_SETS: Final = (ConsentRule, EventRule, OrderRule, SequenceRule)
 KINDS: Final = tuple(kind for kind in MAKERS if kind != "list")  # what callers write
 
 
@@ -165,7 +179,9 @@ def shares(checked: Checked) -> tuple[Compiled, tuple[Place, ...]] | None:
 
 @remembered
 def _compiled(checked: Checked, question: Question) -> Compiled:
-    making = Making(checked, few=question == "among")
+    sets = sum(isinstance(leaf, _SETS) for _, leaf in leaves(checked.rule))
+    few = question == "among"
+    making = Making(checked, few=few, alone=not few and sets <= 1)
     person = making.person
     who = select(person.c.id).where(
         person.c.shop_id == making.shop, *people.in_the_shop(person), holds(making, checked.rule, terms(making))

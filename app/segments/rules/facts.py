@@ -157,20 +157,22 @@ def _with_amounts(making: Making, rule: OrderRule, found: Facts) -> tuple[Facts,
     paid = found.rows
     if rule.of == "gross":
         return found, paid.c.amount_fen
-    # Of these orders only, so that the planner chooses: their refunds one by one, or all refunds beside all orders.
-    same, back = _orders(making, rule, rule.window), refunds.alias()
-    theirs = and_(
-        back.c.shop_id == making.shop,
-        back.c.order_no == same.rows.c.order_no,
-        back.c.refunded_at < making.instant(lambda moment: moment.now + TICK),
-    )
-    given = (
-        select(same.number.label("order_no"), func.sum(back.c.amount_fen).label("fen"))
-        .select_from(same.source.join(back, theirs))
-        .where(*same.terms)
-        .group_by(same.number)
-        .subquery()
-    )
+    back = refunds.alias()
+    until_now = [back.c.shop_id == making.shop, back.c.refunded_at < making.instant(lambda moment: moment.now + TICK)]
+    if rule.window is None and not making.few:
+        # All orders are meant: there are fewer refunds than orders.
+        of_all = select(back.c.order_no.label("order_no"), func.sum(back.c.amount_fen).label("fen"))
+        given = of_all.where(*until_now).group_by(back.c.order_no).subquery()
+    else:
+        # Of these orders only, so that the planner chooses: their refunds one by one, or all refunds beside all orders.
+        same = _orders(making, rule, rule.window)
+        given = (
+            select(same.number.label("order_no"), func.sum(back.c.amount_fen).label("fen"))
+            .select_from(same.source.join(back, and_(*until_now, back.c.order_no == same.rows.c.order_no)))
+            .where(*same.terms)
+            .group_by(same.number)
+            .subquery()
+        )
     source = found.source.outerjoin(given, given.c.order_no == found.number)
     return found._replace(source=source), cast(paid.c.amount_fen - func.coalesce(given.c.fen, 0), BigInteger)
 

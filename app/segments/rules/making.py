@@ -66,13 +66,23 @@ class Making:
         few: it is asked of the customers in `:customer_ids`, so facts are looked up by customer and not by time.
         person: the customers whom a statement looks at; it has `id`, and for rules on the profile all columns.
         prefix: of its parameters, where several rules share a statement.
+        alone: at most one of its conditions is a set of customers.
     """
 
-    def __init__(self, checked: Checked, *, few: bool, person: FromClause | None = None, prefix: str = "") -> None:
+    def __init__(
+        self,
+        checked: Checked,
+        *,
+        few: bool,
+        person: FromClause | None = None,
+        prefix: str = "",
+        alone: bool = False,
+    ) -> None:
         self.checked = checked
         self.few = few
         self.person = customers.alias("c") if person is None else person
         self.prefix = prefix
+        self.alone = alone
         self.shop: BindParameter[int] = bindparam("shop_id", type_=BigInteger)
         self.asks: dict[str, Callable[[Asking], Any]] = {}
 
@@ -114,9 +124,11 @@ class Making:
         """That the customer is in a set, which is found once and hashed.
 
         As a join, its size would be guessed, and several of them at once so badly that each customer is compared with
-        each of a set. `is true` keeps the planner from making one of it.
+        each of a set. `is true` keeps the planner from making one of it. One alone it may join: where few are meant,
+        not everybody is looked at.
         """
-        return self.person.c.id.in_(customer_ids).is_(true())
+        among = self.person.c.id.in_(customer_ids)
+        return among if self.alone else among.is_(true())
 
     def has_one(
         self, customer_id: ColumnElement[Any], source: FromClause, terms: Sequence[ColumnElement[bool]]
