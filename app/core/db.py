@@ -96,34 +96,32 @@ def columns(names: Iterable[str], rows: Rows) -> dict[str, Sequence[Any]]:
 class Connection:
     """An open transaction inside one shop's wall."""
 
-    __slots__ = ("_raw", "parting", "rings", "shop_id")
+    __slots__ = ("_raw", "parting", "patience", "rings", "shop_id")
 
     def __init__(self, raw: Any, shop_id: int | None) -> None:
         self._raw = raw
         self.shop_id = shop_id
         self.rings: set[str] = set()  # which bells ring once this has committed
+        self.patience: float | None = None  # how many seconds statements may take here; None: as everywhere
         self.parting = ""  # SQL that travels with COMMIT, made by `access` from checked text only
 
     async def fetch(self, query: Statement, **values: Any) -> list[Row]:
         """All rows."""
-        rows: list[Row] = await self._raw.fetch(query.sql, *query.arguments(values))
+        rows: list[Row] = await self._raw.fetch(query.sql, *query.arguments(values), timeout=self.patience)
         return rows
 
     async def fetch_one(self, query: Statement, **values: Any) -> Row | None:
         """The first row, or None."""
-        return await self._raw.fetchrow(query.sql, *query.arguments(values))  # type: ignore[no-any-return]
+        arguments = query.arguments(values)
+        return await self._raw.fetchrow(query.sql, *arguments, timeout=self.patience)  # type: ignore[no-any-return]
 
     async def fetch_value(self, query: Statement, **values: Any) -> Any:
         """The first column of the first row, or None."""
-        return await self._raw.fetchval(query.sql, *query.arguments(values))
+        return await self._raw.fetchval(query.sql, *query.arguments(values), timeout=self.patience)
 
     async def execute(self, query: Statement, **values: Any) -> int:
         """Run for the effect. Returns how many rows it touched."""
-        return _touched(await self._raw.execute(query.sql, *query.arguments(values)))
-
-    async def execute_patiently(self, seconds: float, query: Statement, **values: Any) -> int:
-        """The same, waiting for longer than others would."""
-        return _touched(await self._raw.execute(query.sql, *query.arguments(values), timeout=seconds))
+        return _touched(await self._raw.execute(query.sql, *query.arguments(values), timeout=self.patience))
 
     async def stream(self, query: Statement, *, prefetch: int = 500, **values: Any) -> AsyncIterator[Row]:
         """Rows through a server-side cursor: memory stays flat however long the answer."""

@@ -52,9 +52,8 @@ async def _run(lease: jobs.Lease) -> dict[str, Any]:
         count = int(await db.fetch_value(scores.COUNT_CUSTOMERS, shop_id=shop.id))
         opened = await open_run(db, shop, run_id, as_of)
         told = arguments.get("told") or await _beside_former(db, shop, opened)
-        marks = await segments.any_kept(db, shop)
     yardstick = measuring.of_run(opened, None, told["cause"])
-    steps = _live_steps(yardstick, restate=told["restate"], marks=marks) if live else _as_of_steps(yardstick)
+    steps = _live_steps(yardstick, restate=told["restate"]) if live else _as_of_steps(yardstick)
 
     if live:
         await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
@@ -72,7 +71,7 @@ async def _run(lease: jobs.Lease) -> dict[str, Any]:
             # Whoever was merged while their chunk was measured: a refresh may have looked before it was done.
             await in_shop(entry, shop.id, lambda db, of: scores.forget_merged(db, of.id))
         phase, after = phase + 1, 0
-    if live and marks:
+    if live:
         await in_shop(entry, shop.id, segments.build_shares)
     count_tiers = runs.COUNT_TIERS if live else runs.COUNT_SNAPSHOT_TIERS
     await in_shop(entry, shop.id, lambda db, of: db.execute(count_tiers, shop_id=of.id, id=run_id))
@@ -109,8 +108,11 @@ async def _beside_former(db: Connection, shop: Shop, opened: Row) -> dict[str, A
     }
 
 
-def _live_steps(yardstick: Yardstick, *, restate: bool, marks: bool) -> list[Step]:
-    """`marks`: segments ask for what is written, so whoever differs is looked at again."""
+def _live_steps(yardstick: Yardstick, *, restate: bool) -> list[Step]:
+    """Where segments ask for what is written, whoever differs is looked at again.
+
+    Each chunk looks for segments behind the clock, as builds publish: the first may be built meanwhile.
+    """
 
     async def stats(db: Connection, shop: Shop, chunk: list[int]) -> None:
         known = await scores.known(db, shop.id, chunk)
@@ -119,7 +121,7 @@ def _live_steps(yardstick: Yardstick, *, restate: bool, marks: bool) -> list[Ste
         held = await scores.lock(db, shop.id, sorted(known), wait=True)
         published = await measuring.hold_published(db, shop)
         today = published if published.is_newer(yardstick.opened_at) else replace(yardstick, as_of=published.as_of)
-        today = replace(today, marks=marks)
+        today = replace(today, marks=await segments.any_kept(db, shop))
         if new := [customer_id for customer_id in chunk if customer_id not in known]:
             await measuring.add_stats(db, shop, new, today)
         if held:
@@ -128,7 +130,8 @@ def _live_steps(yardstick: Yardstick, *, restate: bool, marks: bool) -> list[Ste
     async def score(db: Connection, shop: Shop, chunk: list[int]) -> None:
         held = await scores.lock(db, shop.id, chunk, wait=True)
         # A newer run may have been published meanwhile; whatever is published now is what counts.
-        published = replace(await measuring.hold_published(db, shop, yardstick.cause), marks=marks)
+        published = await measuring.hold_published(db, shop, yardstick.cause)
+        published = replace(published, marks=await segments.any_kept(db, shop))
         if restate:
             await measuring.update_stats(db, shop, held, published)
         await measuring.score(db, shop, held, published)

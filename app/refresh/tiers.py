@@ -13,6 +13,7 @@ from app.core.problems import problems
 from app.refresh import requests
 from app.scoring.tiers import service
 from app.scoring.tiers.schemas import TierChoice
+from app.uses.errors import StillUsed
 
 router = APIRouter(
     prefix="/v1/scores/tiers", tags=["scores"], route_class=DoorRoute, responses=problems(Unauthorized, Forbidden)
@@ -32,7 +33,7 @@ _UNCHANGED: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.put("", status_code=202, response_model_exclude_none=True, responses=_UNCHANGED)
+@router.put("", status_code=202, response_model_exclude_none=True, responses=_UNCHANGED | problems(StillUsed))
 async def publish_tiers(call: Annotated[Call, door("admin")], body: TierChoice, response: Response) -> TiersPublished:
     """Publish a definition as the next version. Customers move when the run that it starts has scored them."""
     version, added = await service.publish(call.db, call.shop.id, body.chosen(), call.caller.client_id)

@@ -127,6 +127,14 @@ class Story:
         )
         changed = [self.people[index] for index in who]
         merged = {one.id: one.merged_into for one in changed if one.merged_into is not None}
+        # What rules gave them follows, as all that is a record's own does.
+        await self.connection.execute(
+            "update customer_tags a set customer_id = m.owner from unnest($2::bigint[], $3::bigint[]) as m (id, owner) "
+            "where a.shop_id = $1 and a.origin_customer_id = m.id and a.source = 'rule'",
+            self.shop.id,
+            [*merged],
+            [*merged.values()],
+        )
         async with self.entry.shop(self.shop.id) as (db, of):
             await keep(db, of, [one.id for one in changed if one.id not in merged], {}, merged)
 

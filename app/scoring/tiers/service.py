@@ -12,6 +12,7 @@ from app.scoring.tiers.definition import Definition
 from app.scoring.tiers.schemas import Mover, Preview, RunShares, Threshold
 from app.scoring.tiers.schemes import VALUE
 from app.scoring.tiers.shares import Move, share_warnings, tier_shares
+from app.uses import service as uses
 
 SAMPLE: Final = 20
 
@@ -54,8 +55,12 @@ async def check_name(db: Connection, shop_id: int, name: str, *, field: str) -> 
 async def publish(db: Connection, shop_id: int, definition: Definition, actor: str | None) -> Publication:
     """Make it the definition that counts; where it does already, nothing is written. Scores follow with a full run.
 
-    Raises: StartOver where somebody else published meanwhile.
+    Raises: StartOver where somebody else published meanwhile, StillUsed where something asks for a tier that would go.
     """
+    names = {tier.name for tier in definition.tiers}
+    for tier in (await current(db, shop_id)).definition.tiers:
+        if tier.name not in names:
+            await uses.refuse_used(db, shop_id, "tier", tier.name)
     version = await repository.add(db, shop_id, definition, built_in=VALUE, actor=actor, moment=clock.now())
     if version is not None:
         return Publication(version, added=True)

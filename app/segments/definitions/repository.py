@@ -39,7 +39,9 @@ GET = statement(
         """  # noqa: S608 terms of our own
     )
 )
-HOLD = statement(text("select * from segments where shop_id = :shop_id and id = :id for update"))
+# Builds hold the rows that their rules name FOR KEY SHARE, which only who drops one has to wait for.
+HOLD = statement(text("select * from segments where shop_id = :shop_id and id = :id for no key update"))
+HOLD_TO_DROP = statement(text("select * from segments where shop_id = :shop_id and id = :id for update"))
 LOOK = statement(text("select kind, state from segments where shop_id = :shop_id and id = :id for key share"))
 COUNT = statement(text("select count(*) from segments where shop_id = :shop_id and state <> 'archived'"))
 ADD = statement(
@@ -83,6 +85,16 @@ VERSIONS = statement(
     )
     .order_by(segment_versions.c.version.desc())
     .limit(p("limit"))
+)
+# The rule that a list was to be begun with: only the job that was asked for first knows it.
+SNAPSHOT = statement(
+    text(
+        """
+        select arguments -> 'snapshot' from queued_jobs
+        where shop_id = :shop_id and kind = :kind and arguments -> 'segment_id' = to_jsonb(cast(:id as bigint))
+        order by created_at limit 1
+        """
+    )
 )
 # Which tags segments give, and in what a segment asks for others: for circles.
 GIVERS = statement(text("select id, tag_id from segments where shop_id = :shop_id and tag_id is not null"))

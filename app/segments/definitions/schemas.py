@@ -11,6 +11,7 @@ from app.segments.readymade import READY_MADE
 from app.segments.rules.text.reading import read
 from app.segments.rules.tree import Rule
 from app.segments.schemas import RuleAsk
+from app.tags.schemas import Name
 from app.uses.schemas import UsedBy
 
 MOST_AT_ONCE = 1_000
@@ -37,7 +38,6 @@ Announce = Annotated[
         "who come or go at once; not at all"
     ),
 ]
-TagName = Annotated[str, Field(min_length=1, max_length=32)]
 CustomerIds = Annotated[
     list[Annotated[int, Field(strict=True, ge=1, lt=2**53)]], Field(min_length=1, max_length=MOST_AT_ONCE)
 ]
@@ -60,7 +60,7 @@ class SegmentCreate(BaseModel):
     description: Long | None = None
     folder: Short | None = None
     owner: Short | None = Field(default=None, description="Who answers for it")
-    tag: TagName | None = Field(
+    tag: Name | None = Field(
         default=None, description="An automatic tag that its members carry; it is made where there is none"
     )
     announce: Announce = "batches"

@@ -26,7 +26,7 @@ from app.segments.errors import (
 )
 from app.segments.membership import plan
 from app.segments.membership.plan import LIST
-from app.segments.membership.requests import request_build
+from app.segments.membership.requests import BUILD, request_build
 from app.segments.rules.checking import Checked, Dependencies, check
 from app.tags import declarations
 from app.tags import repository as tags
@@ -115,12 +115,15 @@ async def change(
 
 
 async def archive(db: Connection, shop: Shop, segment_id: int, actor: str) -> UUID:
-    """Keep a segment no more: a last version, of nobody. Returns the job that builds it.
+    """Keep a segment no more: a last version, of nobody. Returns the job that builds it; asked again, another one.
 
     Raises: SegmentNotFound, SegmentArchived, StillUsed.
     """
     await plan.defined_anew(db, shop.id, new_id())
-    row = await _held(db, shop.id, segment_id)
+    row = await _held(db, shop.id, segment_id, archiving=True)
+    if row["state"] == "archiving":  # its build may have been given up
+        again: UUID = (await request_build(db, shop.id, segment_id, row["version"], "definition"))["id"]
+        return again
     await uses.refuse_used(db, shop.id, SEGMENT, str(segment_id))
     # Until everybody has left it, it has a tag to take from them.
     await _record_uses(db, shop.id, User(SEGMENT, segment_id, row["name"]), None, row["tag_id"])
@@ -134,13 +137,18 @@ async def archive(db: Connection, shop: Shop, segment_id: int, actor: str) -> UU
 
 
 async def rebuild(db: Connection, shop: Shop, segment_id: int, key: str | None) -> UUID:
-    """Ask everybody again by the rule that is live. Returns the job.
+    """Ask everybody again by the rule that is live, or by the first where none has come to be. Returns the job.
 
     Raises: SegmentNotFound, SegmentArchived.
     """
-    await _held(db, shop.id, segment_id)
-    job: UUID = (await request_build(db, shop.id, segment_id, None, "definition", key=key))["id"]
-    return job
+    row = await _held(db, shop.id, segment_id)
+    version, snapshot = None, None
+    if row["live_version"] is None:
+        version = row["version"]
+        snapshot = await db.fetch_value(repository.SNAPSHOT, shop_id=shop.id, id=segment_id, kind=BUILD)
+    job = await request_build(db, shop.id, segment_id, version, "definition", snapshot=snapshot, key=key)
+    job_id: UUID = job["id"]
+    return job_id
 
 
 async def put_on_list(
@@ -186,11 +194,12 @@ async def _of_list(db: Connection, shop_id: int, segment_id: int) -> None:
         raise SegmentKind("A rule says who is in a dynamic segment: change the rule", field="segment_id")
 
 
-async def _held(db: Connection, shop_id: int, segment_id: int) -> Row:
-    row = await db.fetch_one(repository.HOLD, shop_id=shop_id, id=segment_id)
+async def _held(db: Connection, shop_id: int, segment_id: int, *, archiving: bool = False) -> Row:
+    query = repository.HOLD_TO_DROP if archiving else repository.HOLD
+    row = await db.fetch_one(query, shop_id=shop_id, id=segment_id)
     if row is None:
         raise SegmentNotFound(field="segment_id")
-    if row["state"] != "active":
+    if row["state"] != "active" and not (archiving and row["state"] == "archiving"):
         raise SegmentArchived(field="segment_id")
     return row
 

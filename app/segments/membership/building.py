@@ -72,12 +72,17 @@ STAGE = statement(
         """
     )
 )
+# The customers are held, so that none is merged meanwhile; who is by now stands for who answers for them.
 ENTER = statement(
     text(
         """
+        with present as (
+            select c.id, coalesce(c.merged_into, c.id) as owner
+            from segment_staged t join customers c on c.shop_id = :shop_id and c.id = t.customer_id
+            order by c.id for key share of c
+        )
         insert into segment_entries (shop_id, segment_id, customer_id, origin_customer_id, actor, added_at)
-        select :shop_id, :segment_id, customer_id, customer_id, :actor, :moment from segment_staged
-        order by customer_id
+        select :shop_id, :segment_id, owner, id, :actor, :moment from present order by owner, id
         on conflict do nothing
         """
     )
@@ -105,6 +110,12 @@ SWAP = statement(
             select cast(:segment_id as bigint) as segment_id, customer_id, customer_id as owner_id,
                 cast(:version as integer) as version, cast(:cause as text) as cause, entered
             from (select customer_id, true as entered from came union all select customer_id, false from gone) one
+        ),
+        -- other builds that are under way ask who is in this segment, or carries its tag, and may have asked too soon
+        touched as (
+            insert into segment_touched (shop_id, customer_id)
+            select :shop_id, customer_id from moved
+            where exists (select from segment_builds b where b.shop_id = :shop_id and b.segment_id <> :segment_id)
         ),
         {EFFECTS}
         """  # noqa: S608 names of our own
@@ -173,6 +184,7 @@ async def build(
     """
     began = time.perf_counter()
     await db.execute(PLAN)
+    db.patience = PATIENCE_SECONDS  # of a large shop, each statement looks at everybody or writes them
     target = await db.fetch_one(LOOK, shop_id=shop.id, segment_id=segment_id, version=version)
     if target is None or target["version_state"] not in ("waiting", "live") or target["state"] == "archived":
         return await _closed(db, shop, job_id, {"moved": 0, "superseded": True})
@@ -190,6 +202,7 @@ async def build(
         await _stage(db, shop, kept, asked_at)
 
     await _alone(db, shop)
+    await plan.hold_definitions(db, shop.id)  # before the segment's row: as who edits takes them, and the sweep
     held = await db.fetch_one(HOLD, shop_id=shop.id, segment_id=segment_id, version=version)
     if held is None or not _still_wanted(held, target, version):
         return await _closed(db, shop, job_id, {"moved": 0, "superseded": True})
@@ -211,7 +224,7 @@ async def build(
         await uses.forget(db, shop.id, "segment", segment_id)
         if target["tag_id"] is not None:
             await declarations.give_back(db, shop.id, target["tag_id"])
-    users = stand.plan.users_of(segment_id) if moved else []
+    users = stand.plan.users_of(segment_id, target["tag_id"]) if moved else []
     await plan.defined_anew(db, shop.id, new_id())
     return await _closed(db, shop, job_id, {"moved": moved, "took_ms": took_ms, "users": users})
 
@@ -260,7 +273,7 @@ async def _stage(db: Connection, shop: Shop, kept: Kept, moment: Moment) -> None
     values = compiled.values(kept.asking(moment))
     await hastily(
         db,
-        lambda: db.execute_patiently(PATIENCE_SECONDS, compiled.statement, shop_id=shop.id, **values),
+        lambda: db.execute(compiled.statement, shop_id=shop.id, **values),
         seconds=PATIENCE_SECONDS,
     )
 
@@ -271,7 +284,7 @@ async def _take_snapshot(db: Connection, shop: Shop, target: Row, snapshot: dict
     taken = Kept(target["id"], target["version"], checked, await _measured(db, shop.id, checked))
     await _stage(db, shop, taken, moment)
     told = {"segment_id": target["id"], "actor": target["actor"], "moment": moment.now}
-    await db.execute_patiently(PATIENCE_SECONDS, ENTER, shop_id=shop.id, **told)
+    await db.execute(ENTER, shop_id=shop.id, **told)
     await db.execute(EMPTY_STAGED)
 
 

@@ -30,6 +30,15 @@ PRESENT: Final = statement(
         """
     )
 )
+MERGED: Final = statement(
+    text(
+        """
+        select id, merged_into from customers
+        where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) and merged_into is not null
+        order by id for key share
+        """
+    )
+)
 TOUCH: Final = statement(
     text(
         """
@@ -68,7 +77,7 @@ async def keep(
     inside: dict[int, set[int]] = {}
     for row in rows:
         inside.setdefault(row["segment_id"], set()).add(row["customer_id"])
-    gone = await _merged_leave(db, shop.id, stand, inside, merged)
+    gone = await _merged_leave(db, shop.id, stand, inside, await _still_merged(db, shop.id, merged))
     asked = {kept.segment_id: customer_ids for kept in stand.plan.rules.values()}
     moved = await keep_each(db, shop.id, stand.plan, moment or stand.moment, asked, inside, causes)
     return gone + sum(map(len, moved.values()))
@@ -144,6 +153,12 @@ def _moves(kept: Kept, customer_ids: Collection[int], causes: Mapping[int, Cause
         Move(kept.segment_id, customer_id, customer_id, kept.version, causes.get(customer_id, "fact"))
         for customer_id in customer_ids
     ]
+
+
+async def _still_merged(db: Connection, shop_id: int, merged: Mapping[int, int]) -> dict[int, int]:
+    """Who answers for them now. They are held: who was taken out of a merge meanwhile is another refresh's business."""
+    rows = await db.fetch(MERGED, shop_id=shop_id, customer_ids=list(merged)) if merged else []
+    return {row["id"]: row["merged_into"] for row in rows}
 
 
 async def _merged_leave(

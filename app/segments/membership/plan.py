@@ -45,6 +45,7 @@ START = statement(
         """
     )
 )
+HOLD = statement(text("select definitions from segment_clocks where shop_id = :shop_id for no key update"))
 LIVE = statement(
     select(
         segments.c.id,
@@ -120,9 +121,13 @@ class Plan:
             found.update(kept.segment_id for kept in layer if not found.isdisjoint(self.asks[kept.segment_id]))
         return found
 
-    def users_of(self, segment_id: int) -> list[int]:
+    def users_of(self, segment_id: int, tag_id: int | None) -> list[int]:
         """The segments that ask for this one's members, or for the tag that these carry."""
-        return [number for number, asked in self.asks.items() if segment_id in asked]
+        return [
+            number
+            for number, kept in self.rules.items()
+            if segment_id in kept.checked.depends.segments or tag_id in kept.checked.tags.values()
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,11 @@ def moment_of(shop: Shop, now: datetime) -> Moment:
 async def defined_anew(db: Connection, shop_id: int, definitions: UUID) -> None:
     """From the commit on, whoever keeps membership looks at the definitions again."""
     await db.execute(START, shop_id=shop_id, moment=clock.now(), definitions=definitions)
+
+
+async def hold_definitions(db: Connection, shop_id: int) -> None:
+    """Wait for whoever defines anything, and hold up whoever comes to."""
+    await db.execute(HOLD, shop_id=shop_id)
 
 
 def read_rule(stored: Mapping[str, Any]) -> Any:

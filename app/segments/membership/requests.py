@@ -12,9 +12,9 @@ BUILD: Final = "build_segment"
 
 
 async def any_kept(db: Connection, shop: Shop) -> bool:
-    """Whether the shop has segments to be kept."""
+    """Whether the shop has segments to be kept, or builds its first."""
     stand = await standing(db, shop)
-    return stand is not None and bool(stand.plan.rules)
+    return stand is not None and (stand.building or bool(stand.plan.rules))
 
 
 async def build_shares(db: Connection, shop: Shop) -> None:

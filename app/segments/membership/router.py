@@ -32,6 +32,7 @@ from app.segments.membership.schemas import (
     SegmentsOfCustomer,
     TagMembers,
 )
+from app.segments.rules.windows import Day
 from app.tags import service as tags
 from app.tags.errors import TagDisabled, TagIsAutomatic, TagNotFound
 
@@ -41,7 +42,7 @@ SegmentId = Annotated[int, Path(ge=1, lt=2**53)]
 Reader = Annotated[Call, door("segments:read")]
 PageSize = Annotated[int, Query(ge=1, le=1_000)]
 AsOf = Annotated[
-    date | clock.Moment | None,
+    Day | clock.Moment | None,
     Field(union_mode="left_to_right"),
     Query(description="Who was in it then: at a moment, or at the end of a day in the shop"),
 ]

@@ -66,7 +66,7 @@ AWAITED: Final[Statement] = statement(
 
 
 class Turning(NamedTuple):
-    """Whom time may have turned between `Asking.since` and its moment: `customer_id`, somebody perhaps several times.
+    """Whom time may have turned between `Asking.since` and its moment: `customer_id`, each once, whatever they did.
 
     Args:
         compiled: it binds `shop_id`, and what the asking gives.
@@ -89,7 +89,7 @@ def turning(checked: Checked) -> Turning | None:
     if not who:
         return None
     every = union_all(*who).subquery()
-    return Turning(finished(looking.making, select(every.c.customer_id)), tuple(looking.edges))
+    return Turning(finished(looking.making, select(every.c.customer_id).distinct()), tuple(looking.edges))
 
 
 class _Looking:
