@@ -95,7 +95,8 @@ async def _by_hand(entry: Entry, where: SegmentShop, index: int, segment_id: int
     began = time.perf_counter()
     async with entry.shop(shop.id) as (db, _):
         await db.execute(PLAN)
-        await db.execute_patiently(PATIENCE_SECONDS, Statement(sql, (), {}))
+        db.patience = PATIENCE_SECONDS
+        await db.execute(Statement(sql, (), {}))
     return time.perf_counter() - began
 
 

@@ -29,7 +29,12 @@ MARK = statement(
 HAS_CHANGES = statement(select(exists().where(customer_changes.c.shop_id == p("shop_id"))))
 HAS_EVENTS = statement(select(exists().where(domain_events.c.shop_id == p("shop_id"))))
 PEEK = statement(
-    select(customer_changes.c.id, customer_changes.c.customer_id, customer_changes.c.cause)
+    select(
+        customer_changes.c.id,
+        customer_changes.c.customer_id,
+        customer_changes.c.cause,
+        customer_changes.c.changed_at,
+    )
     .where(customer_changes.c.shop_id == p("shop_id"))
     .order_by(customer_changes.c.id)
     .limit(p("limit"))

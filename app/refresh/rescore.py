@@ -21,7 +21,7 @@ from app.scoring.facts import EVENT_DAYS
 from app.scoring.fitting import Answer, Question
 from app.scoring.measuring import Yardstick
 from app.scoring.tiers import service as tiers
-from app.segments.membership import requests as segments
+from app.segments.membership import after_runs as segments
 
 CHUNK: Final = 10_000
 

@@ -45,7 +45,8 @@ async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
             await measuring.measure(db, shop, free, yardstick, by_time)
         # After the scores, which rules ask for, and behind the clock, which whoever publishes a definition holds.
         causes = _causes(rows, owners)
-        await membership.keep(db, shop, free, causes, {one: owners[one] for one in merged})
+        told_at = max(row["changed_at"] for row in rows)
+        await membership.keep(db, shop, free, causes, {one: owners[one] for one in merged}, told_at=told_at)
         metrics.REFRESHED.inc(len(free))
     held_elsewhere = await scores.known(db, shop.id, sorted(set(wanted) - set(free)))
     done = [row["id"] for row in rows if owners.get(row["customer_id"]) not in held_elsewhere]

@@ -36,6 +36,7 @@ segment_versions = tenant_table(
     Column("segment_id", BigInteger, primary_key=True, autoincrement=False),
     Column("version", Integer, primary_key=True, autoincrement=False),
     Column("rule", JSONB, comment="null: nobody is meant, as in an archived segment"),
+    Column("masked", Boolean, nullable=False, server_default="false", comment="it asks for what is shown masked"),
     Column("state", Text, nullable=False, server_default="waiting"),
     Column("problem", Text, comment="why it could not be built"),
     Column("shares", JSONB, comment="the values that its shares begin or end at, in the order of the rule"),

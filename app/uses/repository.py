@@ -32,6 +32,14 @@ RENAME = statement(
         """
     )
 )
+BY = statement(
+    text(
+        """
+        select thing, name from uses
+        where shop_id = :shop_id and user_kind = :user_kind and user_id = :user_id
+        """
+    )
+)
 FORGET = statement(text("delete from uses where shop_id = :shop_id and user_kind = :user_kind and user_id = :user_id"))
 OF = statement(
     text(

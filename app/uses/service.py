@@ -41,6 +41,12 @@ async def record(db: Connection, shop_id: int, user: User, things: Collection[tu
     )
 
 
+async def by(db: Connection, shop_id: int, kind: str, id_: int) -> set[tuple[str, str]]:
+    """What somebody uses, as kind and name."""
+    rows = await db.fetch(repository.BY, shop_id=shop_id, user_kind=kind, user_id=id_)
+    return {(row["thing"], row["name"]) for row in rows}
+
+
 async def rename(db: Connection, shop_id: int, user: User) -> None:
     """The user is called otherwise from now on."""
     values = {"user_kind": user.kind, "user_id": user.id, "user_name": user.name}

@@ -78,6 +78,9 @@ def upgrade() -> None:
             nullable=True,
             comment="null: nobody is meant, as in an archived segment",
         ),
+        sa.Column(
+            "masked", sa.Boolean(), server_default="false", nullable=False, comment="it asks for what is shown masked"
+        ),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
         sa.Column("problem", sa.Text(), nullable=True, comment="why it could not be built"),
         sa.Column(

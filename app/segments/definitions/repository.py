@@ -32,7 +32,7 @@ LIST = statement(
 GET = statement(
     text(
         f"""
-        select each.*, v.rule, v.problem,
+        select each.*, v.rule, v.masked, v.problem,
             exists (select from segment_builds b where b.shop_id = :shop_id and b.segment_id = :id) as building
         from ({_READ} and s.id = :id) each
         join segment_versions v on v.shop_id = :shop_id and v.segment_id = each.segment_id and v.version = each.version
@@ -71,8 +71,8 @@ NAMED = statement(
 ADD_VERSION = statement(
     text(
         """
-        insert into segment_versions (shop_id, segment_id, version, rule, actor, created_at)
-        values (:shop_id, :segment_id, :version, :rule, :actor, :moment)
+        insert into segment_versions (shop_id, segment_id, version, rule, masked, actor, created_at)
+        values (:shop_id, :segment_id, :version, :rule, :masked, :actor, :moment)
         """
     )
 )

@@ -91,7 +91,7 @@ async def list_segments(
 @router.get("/{segment_id}", responses=problems(SegmentNotFound))
 async def get_segment(call: Reader, segment_id: SegmentId) -> SegmentDetail:
     """One segment with its newest rule, how it stands, and what uses it."""
-    return await listing.detail(call.db, call.shop, segment_id)
+    return await listing.detail(call.db, call.shop, segment_id, unmasked=call.caller.unmasked)
 
 
 @router.patch(
@@ -132,7 +132,7 @@ async def list_versions(call: Reader, segment_id: SegmentId, limit: Limit = 50, 
     if not rows and not cursor:
         raise SegmentNotFound(field="segment_id")
     return VersionPage(
-        items=[listing.version_read(row) for row in rows],
+        items=[listing.version_read(row, unmasked=call.caller.unmasked) for row in rows],
         next_cursor=encode_cursor(rows[-1]["version"]) if len(rows) == limit else None,
     )
 
@@ -165,5 +165,5 @@ async def take_off_list(call: Writer, segment_id: SegmentId, body: ListChange) -
 
 
 async def _defined(call: Call, segment_id: int, job_id: UUID | None) -> SegmentDefined:
-    found = await listing.detail(call.db, call.shop, segment_id)
+    found = await listing.detail(call.db, call.shop, segment_id, unmasked=call.caller.unmasked)
     return SegmentDefined(**found.model_dump(), job_id=job_id)

@@ -146,7 +146,10 @@ class VersionRead(BaseModel):
 
     version: int
     state: Literal["waiting", "live", "superseded", "failed"]
-    rule: dict[str, Any] | None = Field(description="Of a static segment its list; null: nobody, as it is archived")
+    rule: dict[str, Any] | None = Field(
+        description="Null of a static segment, of nobody, as when it is archived, and where it is `masked`"
+    )
+    masked: bool = Field(description="It asks for what the caller sees masked, and is shown with `pii:read` only")
     problem: str | None = Field(description="Why it could not be built")
     actor: str | None
     created_at: datetime
@@ -156,7 +159,10 @@ class VersionRead(BaseModel):
 class SegmentDetail(SegmentRead):
     """A segment with its newest rule, and what surrounds it."""
 
-    rule: dict[str, Any] | None = Field(description="The newest version's; null of a static or archived segment")
+    rule: dict[str, Any] | None = Field(
+        description="The newest version's; null of a static or archived segment, and where it is `masked`"
+    )
+    masked: bool = Field(description="It asks for what the caller sees masked, and is shown with `pii:read` only")
     problem: str | None = Field(
         description="Why the newest version could not be built, or why the live one is not kept any more"
     )

@@ -63,8 +63,8 @@ async def create(db: Connection, shop: Shop, told: SegmentCreate, actor: str, *,
     if told.snapshot is not None:
         await check(db, shop, told.snapshot.tree, unmasked=unmasked)
     rule = _stored(told.tree) if told.tree is not None else {"kind": LIST, "segment": segment_id}
-    await _write_version(db, shop, segment_id, 1, rule, actor)
     checked = await check(db, shop, told.tree, unmasked=unmasked) if told.tree is not None else None
+    await _write_version(db, shop, segment_id, 1, rule, actor, masked=checked is not None and checked.masked)
     await _record_uses(db, shop.id, User(SEGMENT, segment_id, told.name), checked, tag_id)
     if told.customer_ids is not None:
         values = {"segment_id": segment_id, "customer_ids": told.customer_ids}
@@ -98,7 +98,7 @@ async def change(
         version += 1
         checked = await check(db, shop, told.tree, unmasked=unmasked)
         await _record_uses(db, shop.id, user, checked, row["tag_id"])
-        await _write_version(db, shop, segment_id, version, _stored(told.tree), actor)
+        await _write_version(db, shop, segment_id, version, _stored(told.tree), actor, masked=checked.masked)
         job = (await request_build(db, shop.id, segment_id, version, "definition"))["id"]
     elif user.name != row["name"]:
         await uses.rename(db, shop.id, user)
@@ -128,7 +128,7 @@ async def archive(db: Connection, shop: Shop, segment_id: int, actor: str) -> UU
     # Until everybody has left it, it has a tag to take from them.
     await _record_uses(db, shop.id, User(SEGMENT, segment_id, row["name"]), None, row["tag_id"])
     version = row["version"] + 1
-    await _write_version(db, shop, segment_id, version, None, actor)
+    await _write_version(db, shop, segment_id, version, None, actor, masked=False)
     fields = {name: row[name] for name in ("name", "description", "folder", "owner", "announce")}
     values = fields | {"version": version, "state": "archiving", "moment": clock.now()}
     await db.execute(repository.CHANGE, shop_id=shop.id, id=segment_id, **values)
@@ -205,9 +205,16 @@ async def _held(db: Connection, shop_id: int, segment_id: int, *, archiving: boo
 
 
 async def _write_version(
-    db: Connection, shop: Shop, segment_id: int, version: int, rule: dict[str, Any] | None, actor: str
+    db: Connection,
+    shop: Shop,
+    segment_id: int,
+    version: int,
+    rule: dict[str, Any] | None,
+    actor: str,
+    *,
+    masked: bool,
 ) -> None:
-    values = {"segment_id": segment_id, "version": version, "rule": rule, "actor": actor}
+    values = {"segment_id": segment_id, "version": version, "rule": rule, "actor": actor, "masked": masked}
     await db.execute(repository.ADD_VERSION, shop_id=shop.id, moment=clock.now(), **values)
 
 
@@ -231,16 +238,11 @@ async def _record_uses(db: Connection, shop_id: int, user: User, checked: Checke
     ):
         raise StartOver  # something was dropped since the rule was checked
     await _refuse_circle(db, shop_id, user.id, depends.segments, asked_tags)
-    own = {own_tag} if own_tag is not None else frozenset()
-    things = [
-        *(("tag", str(tag_id)) for tag_id in asked_tags | own),
-        *(("attribute", name) for name in depends.attributes),
-        *(("event_type", name) for name in depends.event_types),
-        *(("segment", str(number)) for number in depends.segments),
-        *(("tier", name) for name in depends.tiers),
-        *(("store", str(number)) for number in depends.stores),
-    ]
-    await uses.record(db, shop_id, user, things)
+    things = checked.names() if checked is not None else set()
+    own = {("tag", str(own_tag))} if own_tag is not None else set()
+    # Until the new version is built, the one before says who is in it.
+    before = await uses.by(db, shop_id, user.kind, user.id) if checked is not None else set()
+    await uses.record(db, shop_id, user, things | own | before)
 
 
 async def _refuse_circle(

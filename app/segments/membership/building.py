@@ -28,6 +28,7 @@ from app.segments.rules.turning import AWAITED, turning
 from app.segments.rules.windows import Moment
 from app.tags import declarations
 from app.uses import service as uses
+from app.uses.service import User
 
 PATIENCE_SECONDS: Final = 1800.0
 _AT_ONCE: Final = 10_000
@@ -51,7 +52,8 @@ FORGET_TOUCHED = statement(
     )
 )
 TARGET: Final = """
-    select s.id, s.kind, s.state, s.live_version, s.tag_id, v.version, v.rule, v.state as version_state, v.actor
+    select s.id, s.name, s.version as newest, s.kind,
+         s.state, s.live_version, s.tag_id, v.version, v.rule, v.state as version_state, v.actor
     from segments s
     join segment_versions v on v.shop_id = s.shop_id and v.segment_id = s.id
         and v.version = coalesce(cast(:version as integer), s.live_version)
@@ -224,6 +226,9 @@ async def build(
         await uses.forget(db, shop.id, "segment", segment_id)
         if target["tag_id"] is not None:
             await declarations.give_back(db, shop.id, target["tag_id"])
+    elif held["newest"] == target["version"] and target["kind"] == "dynamic":
+        own = {("tag", str(target["tag_id"]))} if target["tag_id"] is not None else set()
+        await uses.record(db, shop.id, User("segment", segment_id, held["name"]), kept.checked.names() | own)
     users = stand.plan.users_of(segment_id, target["tag_id"]) if moved else []
     await plan.defined_anew(db, shop.id, new_id())
     return await _closed(db, shop, job_id, {"moved": moved, "took_ms": took_ms, "users": users})

@@ -1,6 +1,7 @@
 """Keeps membership of customers whom the caller holds: every live rule asked of the batch, only differences written."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import text
@@ -21,6 +22,7 @@ MEMBERSHIPS: Final = statement(
         """
     )
 )
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
 PRESENT: Final = statement(
     text(
         """
@@ -56,7 +58,7 @@ async def keep(
     causes: Mapping[int, Cause],
     merged: Mapping[int, int],
     *,
-    moment: Moment | None = None,
+    told_at: datetime | None = None,
 ) -> int:
     """Put customers into the segments whose rules they meet now, and out of all others. Returns how many moved.
 
@@ -65,11 +67,15 @@ async def keep(
     Args:
         causes: why each of them is looked at; a fact, where nothing else is said.
         merged: who is merged, with who answers for them: they are in nothing.
-        moment: when the rules are asked; the database's now.
+        told_at: when the last of the changes was told, by whoever told it.
     """
     stand = await standing(db, shop)
     if stand is None:
         return 0
+    moment = stand.moment
+    if told_at is not None and shop.pinned_as_of is None:
+        # A fact has happened for whoever told it, though our clock may be behind theirs.
+        moment = moment._replace(now=max(moment.now, min(told_at, moment.now + _CLOCKS_DIFFER)))
     everybody = [*customer_ids, *merged]
     if stand.building:
         await db.execute(TOUCH, shop_id=shop.id, customer_ids=everybody)
@@ -79,7 +85,7 @@ async def keep(
         inside.setdefault(row["segment_id"], set()).add(row["customer_id"])
     gone = await _merged_leave(db, shop.id, stand, inside, await _still_merged(db, shop.id, merged))
     asked = {kept.segment_id: customer_ids for kept in stand.plan.rules.values()}
-    moved = await keep_each(db, shop.id, stand.plan, moment or stand.moment, asked, inside, causes)
+    moved = await keep_each(db, shop.id, stand.plan, moment, asked, inside, causes)
     return gone + sum(map(len, moved.values()))
 
 

@@ -1,9 +1,11 @@
 """What is to be kept in a shop: its live rules, checked once for as long as nothing is defined anew."""
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,12 +15,15 @@ from sqlalchemy import select, text
 from app.access.shops import Shop
 from app.core import clock
 from app.core.db import Connection, Row, statement
+from app.core.ids import new_id
 from app.segments.errors import RuleUnfit
+from app.segments.membership.requests import request_build
 from app.segments.models import segment_versions, segments
 from app.segments.rules import compiling
 from app.segments.rules.checking import Checked, check_all
 from app.segments.rules.making import Asking
 from app.segments.rules.tree import RULE, ListRule, Place
+from app.segments.rules.turning import Turning, turning
 from app.segments.rules.windows import TICK, Moment
 
 LIST: Final = "list"
@@ -53,6 +58,7 @@ LIVE = statement(
         segment_versions.c.version,
         segment_versions.c.rule,
         segment_versions.c.shares,
+        segment_versions.c.problem,
     )
     .join(
         segment_versions,
@@ -62,6 +68,18 @@ LIVE = statement(
     )
     .where(segments.c.shop_id == p("shop_id"), segments.c.state != "archived")
     .order_by(segments.c.id)
+)
+
+
+TELL_UNFIT = statement(
+    text(
+        """
+        update segment_versions v set problem = t.problem
+        from segments s, unnest(cast(:ids as bigint[]), cast(:problems as text[])) as t (id, problem)
+        where v.shop_id = :shop_id and s.shop_id = :shop_id and s.id = t.id
+            and v.segment_id = s.id and v.version = s.live_version
+        """
+    )
 )
 
 
@@ -102,6 +120,17 @@ class Plan:
     def rules(self) -> dict[int, Kept]:
         """By segment."""
         return {kept.segment_id: kept for layer in self.layers for kept in layer}
+
+    @cached_property
+    def turnings(self) -> dict[int, Turning | None]:
+        """By segment, how to find those whom time may have turned; None where time turns nobody."""
+        return {number: turning(kept.checked) for number, kept in self.rules.items()}
+
+    def prepare(self) -> None:
+        """Make all statements, which takes long for many rules or large ones."""
+        for group in chain.from_iterable(self.groups):
+            compiling.together(tuple(kept.checked for kept in group))
+        _ = self.turnings
 
     @cached_property
     def groups(self) -> list[list[tuple[Kept, ...]]]:
@@ -203,7 +232,22 @@ async def _load(db: Connection, shop: Shop, key: tuple[Any, ...]) -> Plan:
     kept = [
         _kept(row, checked) for row, checked in zip(rows, looked_at, strict=True) if not isinstance(checked, RuleUnfit)
     ]
-    return Plan(key, tuple(_layers(kept)), unfit)
+    told = {row["id"]: row["problem"] for row in rows}
+    await db.execute(
+        TELL_UNFIT,
+        shop_id=shop.id,
+        ids=[number for number, problem in unfit.items() if told[number] != problem],
+        problems=[problem for number, problem in unfit.items() if told[number] != problem],
+    )
+    # Who came and went while a rule did not fit has not been asked.
+    for one in kept:
+        if told[one.segment_id] is not None:
+            await request_build(
+                db, shop.id, one.segment_id, None, "definition", key=f"fits:{one.segment_id}:{new_id()}"
+            )
+    plan = Plan(key, tuple(_layers(kept)), unfit)
+    await asyncio.to_thread(plan.prepare)
+    return plan
 
 
 def _kept(row: Row, checked: Checked) -> Kept:

@@ -15,7 +15,7 @@ from app.core.db import Connection, statement
 from app.segments.membership.keeping import MEMBERSHIPS, TOUCH, keep_each
 from app.segments.membership.moving import Cause
 from app.segments.membership.plan import moment_of, standing
-from app.segments.rules.turning import AWAITED, turning
+from app.segments.rules.turning import AWAITED
 from app.segments.rules.windows import Moment
 
 EVERY_SECONDS: Final = 60
@@ -94,7 +94,7 @@ async def look(db: Connection, shop: Shop, *, to: datetime | None = None) -> Tur
     by_segment = {}
     for kept in stand.plan.rules.values():
         found = {row["customer_id"] for row in awaited}
-        turned, asking = turning(kept.checked), kept.asking(now, since)
+        turned, asking = stand.plan.turnings[kept.segment_id], kept.asking(now, since)
         if turned is not None and turned.passed(asking):
             values = turned.compiled.values(asking)
             rows = await db.fetch(turned.compiled.statement, shop_id=shop.id, **values)

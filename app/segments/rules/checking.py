@@ -71,6 +71,7 @@ class Checked:
         properties: the types of declared event types' properties, by type and name.
         operands: what attributes are compared with, as it is kept, and the numbers of tags, by the condition's place.
         tags: the numbers of those that it names.
+        masked: it asks for what is shown masked to who may not see personal fields.
     """
 
     rule: Any
@@ -80,6 +81,17 @@ class Checked:
     operands: Mapping[Place, Any]
     tags: Mapping[str, int]
     depends: Dependencies
+    masked: bool = False
+
+    def names(self) -> set[tuple[str, str]]:
+        """What it names of the shop, as kind and name; tags and segments by number."""
+        named = {"attribute": self.depends.attributes, "event_type": self.depends.event_types}
+        numbers = {"segment": self.depends.segments, "store": self.depends.stores, "tag": self.tags.values()}
+        return {
+            *((thing, name) for thing, names in named.items() for name in names),
+            *(("tier", name) for name in self.depends.tiers),
+            *((thing, str(number)) for thing, found in numbers.items() for number in found),
+        }
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -139,7 +151,10 @@ async def _checked(db: Connection, all_has: "_Has", rule: Any, found: list[tuple
     shape = sorted((name, one.type, one.sealed) for name, one in has.attributes.items())
     used = sorted((*pair, kind) for pair, kind in types.items())
     key = rule.model_dump_json(by_alias=True, exclude_none=True)
-    return Checked(rule, f"{key}{shape}{used}", has.attributes, types, has.operands, has.tags, depends)
+    masked = any(one.mask is not None for one in has.attributes.values()) or any(
+        isinstance(leaf, DateRule) and leaf.field is not None and DATES[leaf.field].personal for _, leaf in found
+    )
+    return Checked(rule, f"{key}{shape}{used}", has.attributes, types, has.operands, has.tags, depends, masked)
 
 
 _MOST_TOLD: Final = 20
