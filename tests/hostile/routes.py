@@ -89,6 +89,14 @@ _NEEDED = {
 }
 
 
+# Where not any one will do: a list, or one that nothing is asked of afterwards.
+_OTHERWISE = {
+    ("POST /v1/segments/{segment_id}/list", "segment_id"): "list_id",
+    ("POST /v1/segments/{segment_id}/list/removal", "segment_id"): "list_id",
+    ("POST /v1/segments/{segment_id}/archive", "segment_id"): "old_segment_id",
+}
+
+
 @dataclass(frozen=True)
 class Route:
     """One operation. `path` and `query` are parameter names, `body` an example that is accepted, or None."""
@@ -106,7 +114,8 @@ class Route:
 
     def target(self, things: dict[str, Any]) -> str:
         """The path with real ids in it, and the query that it cannot do without."""
-        return self.template.format(**{name: things[name] for name in self.path}) + _NEEDED.get(str(self), "")
+        found = {name: things[_OTHERWISE.get((str(self), name), name)] for name in self.path}
+        return self.template.format(**found) + _NEEDED.get(str(self), "")
 
 
 def v1(app: FastAPI) -> list[Route]:
@@ -181,10 +190,16 @@ def _example(schema: Json, document: Json, name: str = "") -> Json:
     if schema.get("type") == "object" or "properties" in schema:
         made = {key: _example(inner, document, key) for key, inner in schema.get("properties", {}).items()}
         if "rule" in made:
-            made.pop("text", None)  # one of both
+            for other in ("text", "ready_made", "snapshot", "customer_ids"):
+                made.pop(other, None)  # one of them
+        if "announce" in made:
+            made["name"] = f"a segment {len(made)}"  # made, and changed
+            made["tag"] = made.get("tag") and "a tag of a rule"
         made |= {key: 1 for key in schema.get("required", ()) if key == "customer_id"}  # where no identity can stand
         return {key: value for key, value in made.items() if value is not None}
     if schema.get("type") == "array":
+        if name == "add" and "anyOf" in schema["items"]:
+            return [TAG]
         return [_example(schema["items"], document, name.removesuffix("s"))]
     if "default" in schema:
         return schema["default"]

@@ -65,6 +65,13 @@ async def furnish(shop: Shop, api: Api, house: House) -> Furnished:
     ]
     carriers = {"customer_ids": [made["id"]], "reason": own["marker"]}
     await _made(api, "POST", f"/v1/tags/{things['tag_id']}/customers", carriers)
+    rule = {"kind": "date", "field": "registered", "within": {"last": {"days": 9_000}}}
+    for kind, told in (
+        ("segment_id", {"name": own["marker"], "rule": rule}),
+        ("list_id", {"name": f"{own['marker']} list", "kind": "static", "customer_ids": [made["id"]]}),
+        ("old_segment_id", {"name": f"{own['marker']} old", "rule": rule}),
+    ):
+        things[kind] = (await _made(api, "POST", "/v1/segments", told))["segment_id"]
     spare = [{"identities": [{"kind": "card_no", "value": f"C-{number}"}]} for number in range(4)]
     await _made(api, "POST", "/v1/customers/batch", {"customers": spare})
     things |= await _merged(api)

@@ -138,7 +138,7 @@ def _by_path(wall: Wall, route: Route, name: str) -> Attempt:
         theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none-{wall.chance.randrange(10**5, 10**6)}"
     elif name == "name":
         theirs, nobodys = wall.other.things[f"{whose}_{name}"], f"none_{wall.chance.randrange(10**5, 10**6)}"
-    elif name in ("tag_id", "category_id"):
+    elif name in ("tag_id", "category_id", "segment_id"):
         theirs, nobodys = str(wall.other.things[name]), str(wall.chance.randrange(2**52, 2**53))
     elif name == "customer_id":
         theirs = str(wall.other.things[name] + wall.chance.randrange(5))

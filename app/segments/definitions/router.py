@@ -80,7 +80,7 @@ async def list_segments(
 ) -> SegmentPage:
     """Segments, newest first."""
     before = decode_cursor(cursor, int)[0] if cursor else 2**53
-    filters = {"state": state, "kind": kind, "folder": folder}
+    filters = {"state": state, "kind": kind, "folder": folder and folder.replace("\0", "")}
     rows = await call.db.fetch(repository.LIST, shop_id=call.shop.id, before=before, limit=limit, **filters)
     return SegmentPage(
         items=[SegmentRead(**row) for row in rows],

@@ -9,7 +9,7 @@ from app.attributes import repository as attributes
 from app.changes import repository as changes
 from app.core import clock
 from app.core.db import Connection, Row
-from app.core.errors import StartOver
+from app.core.errors import StartOver, Unprocessable
 from app.core.ids import new_id
 from app.events import repository as events
 from app.events.declarations import BUILT_IN
@@ -68,7 +68,9 @@ async def create(db: Connection, shop: Shop, told: SegmentCreate, actor: str, *,
     await _record_uses(db, shop.id, User(SEGMENT, segment_id, told.name), checked, tag_id)
     if told.customer_ids is not None:
         values = {"segment_id": segment_id, "customer_ids": told.customer_ids}
-        await db.fetch(repository.PUT_ON, shop_id=shop.id, actor=actor, moment=moment, **values)
+        rows = await db.fetch(repository.PUT_ON, shop_id=shop.id, actor=actor, moment=moment, **values)
+        if unknown := sorted(set(told.customer_ids) - {row["id"] for row in rows}):
+            raise Unprocessable(f"There is no customer {unknown[0]}: leave out who is not there", field="customer_ids")
     snapshot = _stored(told.snapshot.tree) if told.snapshot is not None else None
     job = await request_build(db, shop.id, segment_id, 1, "definition", snapshot=snapshot)
     return segment_id, job["id"]
