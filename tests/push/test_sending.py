@@ -25,7 +25,7 @@ async def test_customers_are_told_of_in_youzans_form(
 ) -> None:
     endpoint = await subscribe(api, receiver, client_id="their-app")
     assert (endpoint["format"], endpoint["client_id"]) == ("youzan", "their-app")
-    before = datetime.now(UTC).timestamp() * 1000
+    before = int(datetime.now(UTC).timestamp() * 1000)
     made = (await api.post("/v1/customers", PERSON)).json()
     await work()
     await api.patch(f"/v1/customers/{made['id']}", {"name": "二"})
