@@ -33,6 +33,7 @@ _REFRESH_SECONDS: Final = 2.0
 _SWEEP_MS: Final = 200
 _PER_RULE: Final = 1.2
 
+_FACTS: Final[tuple[changes.What, ...]] = ("order", "event")
 # Each has bought and looked just now.
 _BUY: Final = """
     insert into orders (shop_id, order_no, customer_id, origin_customer_id, identity_kind, identity_hash, store_id,
@@ -133,7 +134,7 @@ async def _keep(entry: Entry, where: SegmentShop, customer_ids: list[int]) -> fl
         held = await scores.lock(db, shop.id, customer_ids, wait=True)
         await measuring.hold_published(db, shop)
         began = time.perf_counter()
-        await keeping.keep(db, shop, held, {}, {})
+        await keeping.keep(db, shop, held, {}, {}, what=dict.fromkeys(held, _FACTS))
         return time.perf_counter() - began
 
     return await in_shop(entry, where.id, step)
@@ -141,11 +142,12 @@ async def _keep(entry: Entry, where: SegmentShop, customer_ids: list[int]) -> fl
 
 async def _refresh(entry: Entry, where: SegmentShop, customer_ids: list[int]) -> float:
     async with entry.shop(where.id) as (db, shop):
-        await changes.mark_changed(db, shop.id, customer_ids, clock.now())
+        for what in _FACTS:
+            await changes.mark_changed(db, shop.id, customer_ids, clock.now(), what=what)
     began = time.perf_counter()
-    done = await refresh_changed(entry, CHANGED, where.id)
+    done = await refresh_changed(entry, len(_FACTS) * CHANGED, where.id)
     seconds = time.perf_counter() - began
-    if done != len(customer_ids):
+    if done != len(_FACTS) * len(customer_ids):
         raise WrongAnswer(f"the refresh did with {done} of {len(customer_ids)} customers")
     return seconds
 

@@ -12,6 +12,7 @@ customer_changes = tenant_table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("customer_id", BigInteger, nullable=False),
     Column("cause", Text, nullable=False, server_default="fact", comment="fact, or time that passed"),
+    Column("what", Text, comment="event or order: nothing else has changed; null: anything may have"),
     instant("changed_at", nullable=False),
     person=PersonRows(merge="stay", export=None, erase="delete"),
 )

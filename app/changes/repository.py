@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from sqlalchemy import bindparam as p
@@ -16,13 +16,14 @@ CHANGES_BELL: Final = "changes"
 FACT: Final = "fact"
 TIME: Final = "time"  # no fact brought it
 RUN: Final = "run"  # a full run did
+What = Literal["event", "order"]
 EVENTS_BELL: Final = "events"
 
 MARK = statement(
     text(
         """
-        insert into customer_changes (shop_id, customer_id, changed_at)
-        select :shop_id, customer_id, :moment from unnest(cast(:customer_ids as bigint[])) as t (customer_id)
+        insert into customer_changes (shop_id, customer_id, what, changed_at)
+        select :shop_id, customer_id, :what, :moment from unnest(cast(:customer_ids as bigint[])) as t (customer_id)
         """
     )
 )
@@ -33,6 +34,7 @@ PEEK = statement(
         customer_changes.c.id,
         customer_changes.c.customer_id,
         customer_changes.c.cause,
+        customer_changes.c.what,
         customer_changes.c.changed_at,
     )
     .where(customer_changes.c.shop_id == p("shop_id"))
@@ -69,10 +71,16 @@ TAKE_EVENTS = statement(
 )
 
 
-async def mark_changed(db: Connection, shop_id: int, customer_ids: Sequence[int], moment: datetime) -> None:
-    """Ask the refresh to look at these customers again."""
+async def mark_changed(
+    db: Connection, shop_id: int, customer_ids: Sequence[int], moment: datetime, *, what: What | None = None
+) -> None:
+    """Ask the refresh to look at these customers again.
+
+    Args:
+        what: all that has changed of them, and what follows from it; None is anything.
+    """
     if customer_ids:
-        await db.execute(MARK, shop_id=shop_id, customer_ids=list(customer_ids), moment=moment)
+        await db.execute(MARK, shop_id=shop_id, customer_ids=list(customer_ids), what=what, moment=moment)
         db.ring(CHANGES_BELL)
 
 

@@ -80,8 +80,8 @@ FORGET_KEYS = statement(
 # Each of them once, whatever they did: `known` has a row for every person who brings something in the statement.
 _MARKED: Final = """
     marked as (
-        insert into customer_changes (shop_id, customer_id, changed_at)
-        select distinct cast(:shop_id as bigint), owner, cast(:moment as timestamptz) from known
+        insert into customer_changes (shop_id, customer_id, what, changed_at)
+        select distinct cast(:shop_id as bigint), owner, 'event', cast(:moment as timestamptz) from known
     )
 """
 

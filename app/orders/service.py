@@ -76,7 +76,7 @@ async def put_refunds(db: Connection, shop: Shop, refunds: Sequence[RefundWrite]
     written = [row for row in found.values() if row["written"]]
     if written:
         owners = {row[name] for row in written for name in ("customer_id", "before_customer_id")} - {None}
-        await changes.mark_changed(db, shop.id, sorted(owners), moment)
+        await changes.mark_changed(db, shop.id, sorted(owners), moment, what="order")
         db.ring(repository.REFUNDS_BELL)
     results = []
     for index, refund in enumerate(refunds):
@@ -102,14 +102,16 @@ async def set_statuses(db: Connection, shop: Shop, moves: Sequence[StatusWrite])
         versions=[source_version(move, shop) for move in moves],
         hashes=[fingerprint(move.model_dump_json().encode()) for move in moves],
     )
-    await changes.mark_changed(db, shop.id, sorted({row["customer_id"] for row in rows if row["written"]}), moment)
+    await changes.mark_changed(
+        db, shop.id, sorted({row["customer_id"] for row in rows if row["written"]}), moment, what="order"
+    )
     return {row["order_no"]: row for row in rows}
 
 
 async def settle_refunds(db: Connection, shop: Shop) -> int:
     """Mark the customers of refunds whose order has come since. Returns how many refunds."""
     rows = await db.fetch(repository.SETTLE, shop_id=shop.id, limit=_SETTLE_LIMIT)
-    await changes.mark_changed(db, shop.id, sorted({row["customer_id"] for row in rows}), clock.now())
+    await changes.mark_changed(db, shop.id, sorted({row["customer_id"] for row in rows}), clock.now(), what="order")
     return len(rows)
 
 
@@ -155,7 +157,7 @@ async def _tell(
     """Ask for a refresh of everyone concerned, and say which orders have now been paid."""
     owners = {row["customer_id"] for row in written.values()}
     before = {row["before_customer_id"] for row in written.values()} - {None}
-    await changes.mark_changed(db, shop.id, sorted(owners | before), moment)
+    await changes.mark_changed(db, shop.id, sorted(owners | before), moment, what="order")
     paid = [
         order_no
         for order_no, order in orders.items()

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.access.shops import Shop
 from app.changes import repository as changes
-from app.changes.repository import FACT, RUN
+from app.changes.repository import FACT, RUN, What
 from app.core import metrics
 from app.core.db import Connection, Row
 from app.customers import repository as customers
@@ -46,12 +46,26 @@ async def refresh(db: Connection, shop: Shop, *, limit: int) -> int:
         # After the scores, which rules ask for, and behind the clock, which whoever publishes a definition holds.
         causes = _causes(rows, owners)
         told_at = max(row["changed_at"] for row in rows)
-        await membership.keep(db, shop, free, causes, {one: owners[one] for one in merged}, told_at=told_at)
+        what = _what(rows, owners)
+        await membership.keep(db, shop, free, causes, {one: owners[one] for one in merged}, what=what, told_at=told_at)
         metrics.REFRESHED.inc(len(free))
     held_elsewhere = await scores.known(db, shop.id, sorted(set(wanted) - set(free)))
     done = [row["id"] for row in rows if owners.get(row["customer_id"]) not in held_elsewhere]
     await changes.drop_changes(db, shop.id, done)
     return len(done)
+
+
+def _what(rows: Sequence[Row], owners: Mapping[int, int]) -> dict[int, set[What]]:
+    """All that has changed, of those of whom each change says so; a merge is more than it says."""
+    found: dict[int, set[What]] = {}
+    unsaid = set()
+    for row in rows:
+        owner = owners.get(row["customer_id"], row["customer_id"])
+        if row["what"] is None or owner != row["customer_id"]:
+            unsaid.add(owner)
+        else:
+            found.setdefault(owner, set()).add(row["what"])
+    return {owner: what for owner, what in found.items() if owner not in unsaid}
 
 
 def _causes(rows: Sequence[Row], owners: Mapping[int, int]) -> dict[int, Cause]:

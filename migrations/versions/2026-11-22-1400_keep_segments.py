@@ -187,3 +187,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shop_id", "id", name=op.f("pk_segment_touched")),
     )
     protect(_TABLES)
+    op.add_column(
+        "customer_changes",
+        sa.Column(
+            "what",
+            sa.Text(),
+            nullable=True,
+            comment="event or order: nothing else has changed; null: anything may have",
+        ),
+    )

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from app.access.entry import Entry
 from app.access.shops import Shop
+from app.changes.repository import What
 from app.core.ids import new_id
 from app.segments.definitions import service as definitions
 from app.segments.definitions.schemas import SegmentCreate, SegmentPatch
@@ -138,6 +139,21 @@ class Story:
         async with self.entry.shop(self.shop.id) as (db, of):
             await keep(db, of, [one.id for one in changed if one.id not in merged], {}, merged)
 
+    async def act(self) -> None:
+        """Somebody does something, and nothing else is different: only rules that ask for it are asked."""
+        one = self.chance.one(self.people)
+        if one.merged_into is not None:
+            return
+        other = self.chance.person(one.id)
+        what: What = self.chance.one(["event", "order"])
+        if what == "event":
+            one.events = other.events
+        else:
+            one.orders = other.orders
+        await self.write()
+        async with self.entry.shop(self.shop.id) as (db, of):
+            await keep(db, of, [one.id], {}, {}, what={one.id: {what}})
+
     async def wait(self) -> None:
         """Time passes, and is swept."""
         self.chance.now += self.chance.one(STEPS)
@@ -235,7 +251,7 @@ async def test_kept_is_built_is_the_oracle(entry: Entry, shop: Shop, database_ur
             await story.define()
         await story.compare("define")
         for _ in range(4):
-            what = chance.one(["happen", "wait", "wait", "edit"])
+            what = chance.one(["happen", "act", "act", "wait", "wait", "edit"])
             seen[what] += 1
             await getattr(story, what)()
             await story.compare(what)

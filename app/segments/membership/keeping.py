@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import text
 
 from app.access.shops import Shop
+from app.changes.repository import What
 from app.core.db import Connection, statement
 from app.segments.membership.moving import Cause, Move, move
 from app.segments.membership.plan import Kept, Plan, Standing, standing
@@ -58,6 +59,7 @@ async def keep(
     causes: Mapping[int, Cause],
     merged: Mapping[int, int],
     *,
+    what: Mapping[int, Collection[What]] | None = None,
     told_at: datetime | None = None,
 ) -> int:
     """Put customers into the segments whose rules they meet now, and out of all others. Returns how many moved.
@@ -67,6 +69,8 @@ async def keep(
     Args:
         causes: why each of them is looked at; a fact, where nothing else is said.
         merged: who is merged, with who answers for them: they are in nothing.
+        what: all that has changed of a customer, where that is known: only rules that ask for such facts, or for
+            scores, are asked of them.
         told_at: when the last of the changes was told, by whoever told it.
     """
     stand = await standing(db, shop)
@@ -84,9 +88,19 @@ async def keep(
     for row in rows:
         inside.setdefault(row["segment_id"], set()).add(row["customer_id"])
     gone = await _merged_leave(db, shop.id, stand, inside, await _still_merged(db, shop.id, merged))
-    asked = {kept.segment_id: customer_ids for kept in stand.plan.rules.values()}
+    asked = _concerned(stand.plan, customer_ids, what or {})
     moved = await keep_each(db, shop.id, stand.plan, moment, asked, inside, causes)
     return gone + sum(map(len, moved.values()))
+
+
+def _concerned(
+    plan: Plan, customer_ids: Sequence[int], what: Mapping[int, Collection[What]]
+) -> dict[int, Sequence[int]]:
+    """By segment whom its rule has to be asked of."""
+    by_facts: dict[frozenset[What], list[int]] = {}
+    for facts in set(plan.facts.values()):
+        by_facts[facts] = [one for one in customer_ids if one not in what or not facts.isdisjoint(what[one])]
+    return {number: by_facts[facts] for number, facts in plan.facts.items()}
 
 
 async def keep_each(

@@ -13,6 +13,7 @@ from sqlalchemy import bindparam as p
 from sqlalchemy import select, text
 
 from app.access.shops import Shop
+from app.changes.repository import What
 from app.core import clock
 from app.core.db import Connection, Row, statement
 from app.core.ids import new_id
@@ -126,6 +127,11 @@ class Plan:
         """By segment, how to find those whom time may have turned; None where time turns nobody."""
         return {number: turning(kept.checked) for number, kept in self.rules.items()}
 
+    @cached_property
+    def facts(self) -> dict[int, frozenset[What]]:
+        """By segment, of which facts its rule's answer may change; what else it asks for may change it anyway."""
+        return {number: compiling.asks_facts(kept.checked.rule) for number, kept in self.rules.items()}
+
     def prepare(self) -> None:
         """Make all statements, which takes long for many rules or large ones."""
         for group in chain.from_iterable(self.groups):
@@ -134,7 +140,7 @@ class Plan:
 
     @cached_property
     def groups(self) -> list[list[tuple[Kept, ...]]]:
-        """Of each layer the rules that are asked together; those on the profile apart, as they look at more."""
+        """Of each layer the rules that are asked together: of the same customers, and alike in looking at profiles."""
         return [[*_groups(layer)] for layer in self.layers]
 
     @cached_property
@@ -265,8 +271,11 @@ def _layers(rules: Sequence[Kept]) -> Iterator[tuple[Kept, ...]]:
 
 
 def _groups(layer: Sequence[Kept]) -> Iterator[tuple[Kept, ...]]:
-    for profile in (False, True):
-        alike = [kept for kept in layer if compiling.asks_profile(kept.checked.rule) is profile]
+    by_kind: dict[tuple[bool, frozenset[What]], list[Kept]] = {}
+    for kept in layer:
+        rule = kept.checked.rule
+        by_kind.setdefault((compiling.asks_profile(rule), compiling.asks_facts(rule)), []).append(kept)
+    for alike in by_kind.values():
         for start in range(0, len(alike), _TOGETHER):
             yield tuple(alike[start : start + _TOGETHER])
 

@@ -37,7 +37,8 @@ COUNT_THEN = statement(text(f"select count(*) from ({_THEN}) each_one"))  # noqa
 IS_MEMBER = statement(
     text(
         """
-        select c.id, coalesce(c.merged_into, c.id) as customer_id, m.entered_at, m.version
+        select c.id, coalesce(c.merged_into, c.id) as customer_id, m.entered_at, m.version,
+            exists (select from segments s where s.shop_id = :shop_id and s.id = :segment_id) as known
         from customers c
         left join segment_members m
             on m.shop_id = :shop_id and m.segment_id = :segment_id and m.customer_id = coalesce(c.merged_into, c.id)

@@ -82,8 +82,8 @@ async def is_member(call: Reader, segment_id: SegmentId, customer_id: CustomerId
     )
     if row is None:
         raise CustomerNotFound(field="customer_id")
-    if row["entered_at"] is None:
-        await _refuse_unknown(call, segment_id)
+    if not row["known"]:
+        raise SegmentNotFound(field="segment_id")
     call.visit.concerns([customer_id])
     return Membership(
         customer_id=row["customer_id"],

@@ -1,6 +1,6 @@
 """A rule as SQL: once for its text, whoever it is asked of; who meets it, how many, and which of some customers."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, wraps
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
 )
 
+from app.changes.repository import What
 from app.core.db import Statement, statement
 from app.customers.models import customers
 from app.segments.rules import dates, facts, people, sequences
@@ -35,12 +36,16 @@ from app.segments.rules.tree import (
     ConsentRule,
     DateRule,
     EventRule,
+    EventStep,
     Not,
     OrderRule,
+    OrderStep,
     Place,
     ProfileRule,
+    ScoreRule,
     SequenceRule,
     ShareRule,
+    StatRule,
     leaves,
 )
 
@@ -144,6 +149,28 @@ def asks_profile(rule: Any) -> bool:
         isinstance(leaf, ProfileRule) or (isinstance(leaf, DateRule) and leaf.field in dates.COLUMNS)
         for _, leaf in leaves(rule)
     )
+
+
+def asks_facts(rule: Any) -> frozenset[What]:
+    """Of which facts its answer may change, directly or by the scores that follow from them."""
+    return frozenset(what for _, leaf in leaves(rule) for what in _facts_of(leaf))
+
+
+def _facts_of(leaf: Any) -> Iterator[What]:
+    match leaf:
+        case EventRule() | EventStep():
+            yield "event"
+        case OrderRule() | OrderStep():
+            yield "order"
+        case SequenceRule():
+            for step in (leaf.first, leaf.then, leaf.without):
+                yield from _facts_of(step)
+        case DateRule(field="last_event"):
+            yield "event"
+        case DateRule(field="last_order" | "first_order"):
+            yield "order"
+        case ScoreRule() | StatRule() | ShareRule():
+            yield from ("event", "order")
 
 
 def staged(checked: Checked) -> Compiled:
