@@ -21,7 +21,7 @@ from app.imports.errors import ImportRefused
 from app.imports.kinds import KINDS
 
 imports = typer.Typer(
-    help="Upload a file of customers, orders, events, identities or tags, and follow it until a worker has put it in.",
+    help="Upload a file of customers, orders, events, identities, tags or lists, and follow it to its end.",
     no_args_is_help=True,
 )
 
@@ -70,6 +70,7 @@ _command("orders", "Create or update an order per order number, and refunds.")
 _command("events", "Keep an event per row.")
 _command("identities", "Add identities to customers who are there.")
 _command("tags", "Put tags on customers who are there.")
+_command("segments", "Put customers who are there on the lists of static segments.")
 
 
 def rescore(

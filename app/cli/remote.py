@@ -14,6 +14,7 @@ ApiKey = Annotated[str | None, typer.Option(envvar="KEHU_API_KEY", help="An API 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON")]
 
 POLL_SECONDS: Final = 0.2
+_PATIENCE_SECONDS: Final = 60  # a page may count much
 
 
 def place(url: str | None, api_key: str | None) -> tuple[str, str]:
@@ -36,6 +37,18 @@ def answer(response: httpx.Response) -> Any:
     if response.is_success:
         return response.json()
     _refused(response)
+
+
+def pages(path: str, asked: dict[str, Any], url: str | None, api_key: str | None) -> list[dict[str, Any]]:
+    """Everything that a list has, page by page."""
+    found: list[dict[str, Any]] = []
+    with open_client(url, api_key) as http:
+        while True:
+            page = answer(http.get(path, params=asked, timeout=_PATIENCE_SECONDS))
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            asked = asked | {"cursor": page["next_cursor"]}
 
 
 def follow(http: httpx.Client, job_id: str, title: str, *, wait: bool) -> Any:

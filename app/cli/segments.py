@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.console import fail, print_json, print_table, say
-from app.cli.remote import ApiKey, Json, Url, answer, follow, open_client
+from app.cli.remote import ApiKey, Json, Url, answer, follow, open_client, pages
 
 segments = typer.Typer(
     help="Segments: customers whom a rule means, kept as they change and as time passes.", no_args_is_help=True
@@ -26,15 +26,8 @@ def list_segments(
     as_json: Json = False,
 ) -> None:
     """Segments, newest first."""
-    found: list[dict[str, Any]] = []
     asked: dict[str, Any] = {"limit": _PAGE} | ({} if all_ else {"state": "active"})
-    with open_client(url, api_key) as http:
-        while True:
-            page = answer(http.get("/v1/segments", params=asked))
-            found += page["items"]
-            if page["next_cursor"] is None:
-                break
-            asked["cursor"] = page["next_cursor"]
+    found = pages("/v1/segments", asked, url, api_key)
     if as_json:
         print_json(found)
         return

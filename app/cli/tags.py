@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from app.cli.console import print_json, print_table
-from app.cli.remote import ApiKey, Json, Url, answer, open_client
+from app.cli.remote import ApiKey, Json, Url, pages
 
 tags = typer.Typer(help="Tags: which there are, who gave them, and which are used no more.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ def list_tags(
     as_json: Json = False,
 ) -> None:
     """Tags with their categories, oldest first."""
-    told = _all("/v1/tags", {"limit": 200} | ({"name_prefix": prefix} if prefix else {}), url, api_key)
+    told = pages("/v1/tags", {"limit": 200} | ({"name_prefix": prefix} if prefix else {}), url, api_key)
     if as_json:
         print_json(told)
         return
@@ -38,7 +38,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """How many carry each tag, how many of them came in the last 30 days, by whose doing; which are stale or unused."""
-    told = _all("/v1/tags/report", {"stale_days": stale_days}, url, api_key)
+    told = pages("/v1/tags/report", {"stale_days": stale_days}, url, api_key)
     if as_json:
         print_json(told)
         return
@@ -57,17 +57,6 @@ def report(
             for one in told
         ],
     )
-
-
-def _all(path: str, asked: dict[str, Any], url: str | None, api_key: str | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    with open_client(url, api_key) as http:
-        while True:
-            page = answer(http.get(path, params=asked, timeout=_PATIENCE_SECONDS))
-            found += page["items"]
-            if page["next_cursor"] is None:
-                return found
-            asked["cursor"] = page["next_cursor"]
 
 
 def _users(one: dict[str, Any]) -> str:

@@ -19,6 +19,8 @@ from app.imports.person_rows import Person
 from app.imports.rows import Payload, Row, Unit
 from app.orders import service as orders
 from app.orders.schemas import OrderWrite, RefundWrite
+from app.segments.definitions import service as segments
+from app.segments.errors import SegmentNotFound
 from app.tags import service as tags
 
 
@@ -122,6 +124,29 @@ async def _tags(db: Connection, shop: Shop, ids: CustomerIds, rows: Sequence[Per
     return results
 
 
+async def _lists(db: Connection, shop: Shop, ids: CustomerIds, rows: Sequence[Person], asked: Asked) -> list[Result]:
+    owners = await people.owners(db, shop, rows)
+    lists = await segments.lists(db, shop.id, {row.segment for row in rows})
+    named = [lists.get(row.segment) for row in rows]
+    wanted = {
+        (segment, next(iter(found)))
+        for segment, found in zip(named, owners, strict=True)
+        if isinstance(segment, int) and len(found) == 1
+    }
+    new = await segments.put_on_lists(db, shop, wanted, asked.actor) if wanted else set()
+    results = []
+    for segment, found in zip(named, owners, strict=True):
+        if len(found) != 1:
+            results.append(_TORN if found else _NOBODY)
+        elif not isinstance(segment, int):
+            results.append(_refused(segment or SegmentNotFound(), "segment"))
+        else:
+            mine = (segment, next(iter(found)))
+            results.append(Result(UPDATED if mine in new else UNCHANGED))
+            new.discard(mine)
+    return results
+
+
 _NOBODY: Final = Result(REFUSED, "customer_not_found", "", "no customer of the shop is named by this row")
 _HELD_BY_ANOTHER: Final = Result(
     REFUSED, "identity_conflict", "", "another customer holds an identity of this row; those that nobody held are in"
@@ -165,5 +190,6 @@ KINDS: Final[dict[str, Kind]] = {
         person_rows.to_known,
         _identities,
     ),
+    "segments": Kind(person_rows.LISTS, person_rows.LISTS_HELP, person_rows.read_lists, person_rows.to_listed, _lists),
     "tags": Kind(person_rows.TAGS, person_rows.TAGS_HELP, person_rows.read_tags, person_rows.to_tagged, _tags),
 }

@@ -1,4 +1,4 @@
-"""Rows about people who are there already: identities to add to them, tags to put on them."""
+"""Rows about people who are there already: identities to add to them, tags to put on them, lists to put them on."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -23,6 +23,11 @@ TAGS: Final = Layout(
     required=_NEED | {"the tags": (("tags",),)},
 )
 
+LISTS: Final = Layout(
+    columns={**_WHO, "segment": ("人群", "人群名称", "segment_name", "segment_id")},
+    required=_NEED | {"the segment": (("segment",),)},
+)
+
 IDENTITIES_HELP: Final = """\
 Columns, in English or Chinese, in any order: customer_id, or identities, or both:
   external_id, mobile, email, wechat_openid (with wechat_appid), wechat_unionid,
@@ -35,6 +40,12 @@ Columns, in English or Chinese, in any order: tags, and customer_id or one ident
   wecom_external_userid, fans_id, open_user_id, card_no, device
 Several tags stand with | ; or 、 between them. Tags that the shop lacks are made; the
 customer must be there."""
+
+LISTS_HELP: Final = """\
+Columns, in English or Chinese, in any order: segment, and customer_id or one identity:
+  external_id, mobile, email, wechat_openid (with wechat_appid), wechat_unionid,
+  wecom_external_userid, fans_id, open_user_id, card_no, device
+segment is the number or the name of a static segment; the customer must be there."""
 
 TagName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_LIMIT)]
 CustomerNumber = Annotated[int, Field(ge=1, lt=2**53)]
@@ -55,6 +66,11 @@ class _Tagged(_Person):
     tags: Annotated[list[TagName], Field(min_length=1, max_length=50)]
 
 
+class _Listed(_Person):
+    identities: Annotated[list[IdentityWrite], Field(max_length=20)] = []
+    segment: CustomerNumber | Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who is there, and what the row has for them."""
@@ -62,10 +78,12 @@ class Person:
     customer_id: int | None
     identities: tuple[IdentityWrite, ...]
     tags: frozenset[str] = frozenset()
+    segment: int | str = 0
 
 
 _KNOWN: TypeAdapter[_Known] = TypeAdapter(_Known)
 _TAGGED: TypeAdapter[_Tagged] = TypeAdapter(_Tagged)
+_LISTED: TypeAdapter[_Listed] = TypeAdapter(_Listed)
 
 
 def read_identities(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
@@ -89,6 +107,17 @@ def read_tags(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
             yield refused.error
 
 
+def read_lists(rows: Iterable[Row], asked: Asked) -> Iterator[Unit]:
+    """A person or a refusal for each row, in file order."""
+    for row in rows:
+        try:
+            named = row.cells.get("segment", "").strip()
+            segment = int(named) if named.isascii() and named.isdecimal() else named
+            yield Outgoing(row.line, to_listed(row.line, _who(row, asked) | {"segment": segment}, asked))
+        except RowRefused as refused:
+            yield refused.error
+
+
 def to_known(line: int, payload: Payload, asked: Asked) -> Person:
     """Somebody with identities, from an object of customer_id and identities. Raises RowRefused."""
     body = checked(_KNOWN, line, payload)
@@ -101,6 +130,14 @@ def to_tagged(line: int, payload: Payload, asked: Asked) -> Person:
     if body.customer_id is None and not body.identities:
         raise RowRefused(line, "", "nothing in this row says who the customer is")
     return Person(body.customer_id, tuple(body.identities), frozenset(body.tags))
+
+
+def to_listed(line: int, payload: Payload, asked: Asked) -> Person:
+    """Somebody and a segment, from an object of customer_id or identities, and segment. Raises RowRefused."""
+    body = checked(_LISTED, line, payload)
+    if body.customer_id is None and not body.identities:
+        raise RowRefused(line, "", "nothing in this row says who the customer is")
+    return Person(body.customer_id, tuple(body.identities), segment=body.segment)
 
 
 def _who(row: Row, asked: Asked) -> Payload:

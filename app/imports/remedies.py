@@ -11,6 +11,8 @@ _BY_CODE: Final = {
     "identity_blocked": "Leave placeholder numbers out, and give an identity that is the person's own.",
     "customer_not_found": "Import the customer first, or correct the identity or customer_id.",
     "kept_aside": "Mend the declaration of the type and replay the event: POST /v1/events/invalid/{id}/replay.",
+    "segment_not_found": "Write the number or the name of a static segment, or define it: POST /v1/segments.",
+    "segment_kind": "A rule says who is in that segment: name a static one.",
     "tag_is_automatic": "Leave the tag out: a rule says who carries it. Or change the rule.",
     "tag_disabled": "Leave the tag out, or make it normal again: PATCH /v1/tags/{id}.",
 }
@@ -37,6 +39,7 @@ _BY_FIELD: Final = {
     "store_id": "Write the number of a store that exists, digits only.",
     "event_id": "Give every event a number of its own, at most 64 characters without spaces.",
     "type": "Write the event's type in small letters, such as view, as it is declared.",
+    "segment": "Write the number or the name of a static segment.",
     "tags": "Write tags of 1 to 32 characters, several with | between them.",
 }
 

@@ -37,6 +37,7 @@ SCOPES: Final[dict[str, Scope]] = {
     "events": "events:write",
     "identities": "customers:write",
     "tags": "customers:write",
+    "segments": "segments:write",
 }
 _NEWEST: Final = UUID(int=2**128 - 1)
 _FILE: Final = {
@@ -67,7 +68,7 @@ async def start_import(
     content_encoding: Annotated[str, Header(include_in_schema=False)] = "",
     _: Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)] = None,
 ) -> Response:
-    """Upload a file of customers, orders, events, identities or tags; a worker puts it in. Needs the kind's scope too.
+    """Upload a file of customers, orders, events, identities, tags or lists; needs the kind's scope, too.
 
     `policy` is for customers who are there: overwrite what the row brings, fill only what is empty, or skip them.
     """

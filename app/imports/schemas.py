@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Query
 from pydantic import BaseModel, Field
 
-ImportKind = Literal["customers", "orders", "events", "identities", "tags"]
+ImportKind = Literal["customers", "orders", "events", "identities", "tags", "segments"]
 Format = Literal["csv", "ndjson"]
 State = Literal["uploading", "queued", "running", "done", "refused", "failed", "quarantined", "cancelled", "abandoned"]
 Source = Annotated[

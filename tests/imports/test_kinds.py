@@ -116,3 +116,22 @@ async def test_a_file_gives_no_tag_that_is_closed_to_it(api: Api, work: Work, sh
     assert all("Leave the tag out" in e["remedy"] for e in told)
     carried = await rows("select customer_id, source from customer_tags where shop_id = $1", shop.id)
     assert carried == [{"customer_id": two, "source": "import"}], "a row that is refused is refused as a whole"
+
+
+async def test_lists_of_static_segments(api: Api, work: Work, shop: Shop, rows: Rows) -> None:
+    one = (await api.post("/v1/customers", {"identities": [{"kind": "card_no", "value": "K1"}]})).json()["id"]
+    two = (await api.post("/v1/customers", {"identities": [{"kind": "card_no", "value": "K2"}]})).json()["id"]
+    made = await api.post("/v1/segments", {"name": "受邀", "kind": "static"})
+    number = made.json()["segment_id"]
+    rule = {"kind": "profile", "field": "member", "equals": True}
+    assert (await api.post("/v1/segments", {"name": "会员", "rule": rule})).status_code == 201
+    content = f"card_no,人群\nK1,受邀\nK2,{number}\nK3,受邀\nK1,会员\nK1,没有\nK1,受邀\nK1,\n"
+    ended = await imported(api, work, content, kind="segments")
+    assert counts(ended) == (0, 2, 1, 4)
+    members = (await api.get(f"/v1/segments/{number}/members")).json()["items"]
+    assert [row["customer_id"] for row in members] == sorted([one, two])
+    assert counts(await imported(api, work, content, kind="segments")) == (0, 0, 3, 4)
+    line = f'{{"customer_id":{one},"segment":{number}}}\n{{"segment":"受邀"}}\n'
+    assert counts(await imported(api, work, line, kind="segments", format="ndjson")) == (0, 0, 1, 1)
+    codes = await rows("select actor from segment_entries where shop_id = $1", shop.id)
+    assert {row["actor"] for row in codes} == {api.client.client_id}

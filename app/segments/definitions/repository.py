@@ -124,6 +124,34 @@ PUT_ON = statement(
         """
     )
 )
+LISTS = statement(
+    text(
+        """
+        select id, name, kind from segments
+        where shop_id = :shop_id and state = 'active'
+            and (id = any(cast(:ids as bigint[])) or name = any(cast(:names as text[])))
+        order by id for key share
+        """
+    )
+)
+PUT_ON_LISTS = statement(
+    text(
+        """
+        with present as (
+            select id, coalesce(merged_into, id) as owner from customers
+            where shop_id = :shop_id and id = any(cast(:customer_ids as bigint[])) and status <> 'erased'
+            order by id for key share
+        )
+        insert into segment_entries (shop_id, segment_id, customer_id, origin_customer_id, actor, added_at)
+        select :shop_id, t.segment_id, p.owner, p.id, :actor, :moment
+        from unnest(cast(:segment_ids as bigint[]), cast(:customer_ids as bigint[])) as t (segment_id, customer_id)
+        join present p on p.id = t.customer_id
+        order by t.segment_id, p.owner, p.id
+        on conflict do nothing
+        returning segment_id, customer_id
+        """
+    )
+)
 TAKE_OFF = statement(
     text(
         """

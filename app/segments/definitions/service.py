@@ -165,6 +165,28 @@ async def put_on_list(
     return await _list_changed(db, shop.id, await db.fetch(repository.PUT_ON, shop_id=shop.id, **values), customer_ids)
 
 
+async def lists(db: Connection, shop_id: int, refs: Collection[int | str]) -> dict[int | str, int | SegmentKind]:
+    """The static segments that are named by number or by name; of a dynamic one why it has no list."""
+    ids, names = [ref for ref in refs if isinstance(ref, int)], [ref for ref in refs if isinstance(ref, str)]
+    found: dict[int | str, int | SegmentKind] = {}
+    for row in await db.fetch(repository.LISTS, shop_id=shop_id, ids=ids, names=names):
+        told = row["id"] if row["kind"] == "static" else SegmentKind("A rule says who is in it", field="segment")
+        found |= {row["id"]: told, row["name"]: told}
+    return found
+
+
+async def put_on_lists(
+    db: Connection, shop: Shop, pairs: Collection[tuple[int, int]], actor: str
+) -> set[tuple[int, int]]:
+    """Put customers on lists of static segments. Returns the pairs of segment and customer that are new."""
+    told = {"segment_ids": [segment for segment, _ in pairs], "customer_ids": [customer for _, customer in pairs]}
+    moment = clock.now()
+    rows = await db.fetch(repository.PUT_ON_LISTS, shop_id=shop.id, actor=actor, moment=moment, **told)
+    new = {(row["segment_id"], row["customer_id"]) for row in rows}
+    await changes.mark_changed(db, shop.id, sorted({customer for _, customer in new}), moment)
+    return new
+
+
 async def take_off_list(db: Connection, shop: Shop, segment_id: int, customer_ids: Collection[int]) -> ListChange:
     """Take customers off a static segment's list, whichever of their records is on it; may run twice.
 
