@@ -388,3 +388,28 @@ async def test_members_are_tagged_once(api: Api, shop: Shop, rows: Rows, work: W
     assert len(await rows("select 1 from customer_tags where shop_id = $1 and tag_id = $2", shop.id, kept)) == 1
     for wrong, status in (({"add": ["自动"]}, 409), ({"add": ["没有"]}, 404), ({}, 422)):
         assert (await api.post(f"/v1/segments/{segment}/tags", wrong)).status_code == status
+
+
+async def test_what_an_order_or_an_event_brings_besides_is_seen(api: Api, work: Work) -> None:
+    """A new identity, a store, a verified number: of whom a fact is about, more may change than the fact."""
+    customer = await _view(api, "A")
+    asked = {"email": "identity email", "openid": "identity wechat_openid", "mobile": "has_mobile = true"}
+    segments = {name: await _define(api, name, text=text) for name, text in asked.items()}
+    await work()
+    who = [{"kind": "external_id", "value": "A"}]
+    order = {"order_no": "A1", "paid_at": clock.now().isoformat(), "amount_fen": 1}
+    mail = {"kind": "email", "value": "a@example.com"}
+    assert (await api.post("/v1/orders", order | {"identities": [*who, mail]})).status_code == 200
+    await work()
+    assert await _members(api, segments["email"]) == [customer]
+    mobile = {"kind": "mobile", "value": "13800001111", "verified": True}
+    answer = await api.post("/v1/orders", order | {"order_no": "A2", "identities": [*who, mobile]})
+    assert answer.status_code == 200, answer.text
+    await work()
+    assert await _members(api, segments["mobile"]) == [customer]
+    openid = {"kind": "wechat_openid", "value": "oABCDEFGH", "scope": "wx1"}
+    event = {"event_id": "E1", "type": "view", "occurred_at": clock.now().isoformat()}
+    answer = await api.post("/v1/events", event | {"identities": [*who, openid]})
+    assert answer.status_code == 200, answer.text
+    await work()
+    assert await _members(api, segments["openid"]) == [customer]
