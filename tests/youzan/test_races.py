@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Rows
@@ -226,6 +226,9 @@ async def test_nonsense_gets_an_envelope_and_never_5001(facade: Facade, request:
 async def test_strange_requests_get_an_envelope(
     facade: Facade, path: str, method: str, query: str, content_type: str, body: bytes
 ) -> None:
+    assume(
+        path.strip("/").split("/")[0] not in ("entry", "oauthentry")
+    )  # older hosts' ways, with an envelope of their own
     below = quote(path).replace(".", "%2E")  # else the client would walk up the path by itself
     url = f"/api/{below}?{quote(query, safe='&=+%[];')}"
     answer = await facade.api.http.request(method, url, content=body, headers={"content-type": content_type})
