@@ -241,9 +241,13 @@ async def test_workers_side_by_side_send_each_message_once(
     await subscribe(receiver, "customer.created")
     await owe(entry, shop, people, 300)
     workers = [make_deliverer() for _ in range(3)]
-    await asyncio.gather(*(worker.step(shop.id) for worker in workers))
-    await asyncio.gather(*(worker.settle(shop.id) for worker in workers))
-    assert len(receiver.ids) == len(set(receiver.ids)) == 300
+    async with asyncio.timeout(60):
+        # As in a worker's round: on a machine that is busy for a moment, a claim is made again.
+        while len(set(receiver.ids)) < 300:
+            await asyncio.gather(*(worker.step(shop.id) for worker in workers))
+            await asyncio.gather(*(worker.settle(shop.id) for worker in workers))
+            await asyncio.sleep(0.1)
+    assert len(receiver.ids) == 300
     states = await rows(
         "select state, count(*) as n from webhook_deliveries where shop_id = $1 group by state", shop.id
     )
